@@ -1,0 +1,1 @@
+"""Tables: the stores, the lake, scoring and the lookup. Knows nothing of provider HTTP."""

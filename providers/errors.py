@@ -1,0 +1,57 @@
+"""What can go wrong on the wire.
+
+::
+
+    ProviderError
+    ├── BadProvider        (ValueError) a provider's description is unusable: its user must mend it
+    └── WireError          one request failed: becomes a row, never leaves a measurement
+        ├── ConnectFailed  nothing was sent: refused, unreachable, name not found, TLS
+        ├── Refused        the provider answered with a status or an error body
+        ├── Stalled        a deadline passed: first byte, idle or total
+        └── Garbled        bytes that are no answer: malformed, oversized, of another content type
+
+No message holds a URL's query, a header or a key: messages are stored and shown.
+"""
+
+from dataclasses import dataclass
+
+
+class ProviderError(Exception):
+    """Any error of this package."""
+
+
+class BadProvider(ProviderError, ValueError):
+    """A provider's spec or base URL is unusable; the message names the field, the value and what to do."""
+
+
+@dataclass(eq=False)
+class WireError(ProviderError):
+    """One request failed.
+
+    `error_type` is our stable word for the cause (OpenTelemetry's `error.type`), `message` at most 2 KiB of redacted
+    text, `status_code` the HTTP status if one arrived, `error_code` the provider's own word.
+    """
+
+    error_type: str
+    message: str
+    status_code: int | None = None
+    error_code: str | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConnectFailed(WireError):
+    """`error_type` is connect, dns or tls."""
+
+
+class Refused(WireError):
+    """`error_type` is authentication, payment, permission, not_found, rate_limit, quota, bad_request, overloaded, server or provider."""
+
+
+class Stalled(WireError):
+    """`error_type` is timeout_first_byte, timeout_idle or timeout_total."""
+
+
+class Garbled(WireError):
+    """`error_type` is malformed, content_type, line_too_long or response_too_large."""

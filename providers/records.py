@@ -1,0 +1,152 @@
+"""The nouns of the wire: a provider as data, a catalog entry, a prompt, and one measured request.
+
+Durations are milliseconds from one monotonic clock, money is USD, prices are USD per 1M tokens, times are UTC.
+What is not known is None, never 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+Outcome = Literal["ok", "incomplete", "failed", "aborted", "skipped"]
+Dialect = Literal["chat", "messages"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    """How one provider is spoken to: its type's TOML file, with the fields its user set laid over it.
+
+    `auth_header` and `auth_prefix` make the credential header (`Authorization: Bearer ...`); it is omitted without a key.
+    `chat_path` and `models_path` are joined to `base_url`; `token_limit_field` is the name of the output limit in a request;
+    `query` and `headers` go with each request; `models_shape` names the adapter that reads the models endpoint.
+    """
+
+    key: str
+    provider_type: str
+    dialect: Dialect
+    base_url: str
+    chat_path: str
+    models_path: str
+    auth_header: str = "Authorization"
+    auth_prefix: str = "Bearer "
+    key_required: bool = True
+    token_limit_field: str = "max_tokens"  # noqa: S105  # a field's name, not a secret
+    send_stream_options: bool = True
+    models_shape: str = "openai"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    default_models: tuple[str, ...] = ()
+    rate_limit_rpm: int | None = None
+    is_simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A catalog entry as its provider describes it.
+
+    `capabilities` maps a capability (text, vision, code, audio, long_context, function_calling) to the origin of the claim:
+    declared, catalogue or inferred. An absent capability is unknown. Prices are USD per 1M tokens.
+    """
+
+    external_id: str
+    display_name: str
+    model_type: str = "chat"
+    capabilities: Mapping[str, str] = field(default_factory=dict)
+    context_window: int | None = None
+    input_price_per_m: Decimal | None = None
+    output_price_per_m: Decimal | None = None
+    cost_tier: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent: one user message, an optional system text, and only those parameters that somebody set."""
+
+    text: str
+    system: str | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Milliseconds until a request is given up: to the first byte, between two bytes, and in all."""
+
+    first_byte_ms: float = 30_000
+    idle_ms: float = 30_000
+    total_ms: float = 120_000
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the provider reports them; input and output are the inclusive totals."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cost_usd: float | None = None
+    provider_time_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkResult:
+    """One measured request: a row of `benchmark_results`, field for column.
+
+    `total_latency_ms`, `ttft_ms` and the other wire times count from the last byte of the request written;
+    `call_latency_ms` from the call's beginning. `tps` = (output_tokens - 1) / (last token - first token).
+    `success` is `outcome == "ok"`.
+    """
+
+    id: str
+    run_id: str
+    provider_id: str | None
+    model_id: str | None
+    provider: str
+    model: str
+    is_simulated: bool
+    workload_id: str
+    workload_version: str
+    domain: str | None = None
+    benchmark_id: str | None = None
+    repeat: int = 0
+    outcome: Outcome
+    success: bool
+    status_code: int | None = None
+    error_type: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    finish_reason: str | None = None
+    finish_reason_raw: str | None = None
+    response_text: str | None = None
+    response_model: str | None = None
+    provider_request_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    token_source: Literal["provider", "estimated"] | None = None
+    client_wait_ms: float | None = None
+    connect_ms: float | None = None
+    connection_reused: bool | None = None
+    headers_ms: float | None = None
+    first_event_ms: float | None = None
+    first_reasoning_ms: float | None = None
+    ttft_ms: float | None = None
+    total_latency_ms: float | None = None
+    call_latency_ms: float | None = None
+    max_gap_ms: float | None = None
+    inter_token_p50_ms: float | None = None
+    provider_time_ms: float | None = None
+    timing_source: Literal["kernel", "socket"] | None = None
+    timing_uncertainty_ms: float | None = None
+    tps: float | None = None
+    cost_usd: float | None = None
+    cost_source: Literal["provider", "price"] | None = None
+    price_id: str | None = None
+    correct: bool | None = None
+    confidence: float | None = None
+    created_at: datetime
