@@ -223,14 +223,15 @@ create table feedback_events (
     model text not null,
     is_simulated integer not null default 0 check (is_simulated in (0, 1)),
     task_type text,
-    rating real not null check (rating between 0 and 1),
+    rating real check (rating between 0 and 1),
     feedback_type text not null check (feedback_type in ('explicit', 'implicit', 'self_eval')),
     signal text check (signal in ('regenerate', 'copy', 'continue', 'abandon')),
     conversation_id text,
     agent_id text,
     tenant_id text,
     user_id text,
-    created_at text not null
+    created_at text not null,
+    check (rating is not null or signal is 'abandon')  -- walking away says nothing certain
 ) strict;
 create index feedback_events_by_message on feedback_events (message_id);
 create index feedback_events_by_time on feedback_events (created_at);

@@ -1,0 +1,20 @@
+"""Where rows are kept: the `Store` protocol, SQLite behind it, and the spool through which results land."""
+
+from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Store
+from analytics.store.rows import Row, from_text, new_id, now_text, stable_id, to_text
+from analytics.store.sqlite import SqliteStore
+
+__all__ = [
+    "Batch",
+    "CatalogChange",
+    "Landing",
+    "Page",
+    "Row",
+    "SqliteStore",
+    "Store",
+    "from_text",
+    "new_id",
+    "now_text",
+    "stable_id",
+    "to_text",
+]

@@ -1,0 +1,164 @@
+"""What every store can do. One contract test class (`tests/store/base.py`) runs on each of them.
+
+A store keeps rows and gives them back; it never aggregates. Generic verbs serve all tables; a named command exists only
+where several tables must change in one transaction. Tables and columns are those of `sql/migrations`; rows have the form
+that `analytics.store.rows` describes.
+
+Every call may raise StoreUnavailable (nothing was changed, or the caller cannot know: every write may be repeated safely)
+and SchemaMismatch (the store's tables are older or newer than this program; nothing was changed).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from analytics.store.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of an event table in commit order, and the watermark to read on from.
+
+    A `watermark` below the one that was asked for says that the store was put back to an older state.
+    """
+
+    rows: list[Row]
+    watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a selection, and how many rows there are on all pages."""
+
+    items: list[Row]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What became of results that were to land.
+
+    `landed` are new, `already` were there with the same content, `dropped` belong to a run that was deleted. `alarms` are ids
+    that were there with other content (the stored row stays). `refused` are (id, reason) of rows that no store would take.
+    `epoch` is that of the store that committed them.
+    """
+
+    epoch: str
+    landed: int = 0
+    already: int = 0
+    dropped: int = 0
+    alarms: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChange:
+    """What a sync changed: counts of models, of new price rows, and (external id, reason) of entries it could not take."""
+
+    discovered: int = 0
+    added: int = 0
+    updated: int = 0
+    vanished: int = 0
+    prices: int = 0
+    rejected: tuple[tuple[str, str], ...] = ()
+
+
+class Store(Protocol):
+    """The system of record. Safe to use from several threads, and from several processes at once."""
+
+    def migrate(self) -> list[str]:
+        """Bring the tables up to this program's; the names of the migrations applied now, [] if it was up to date."""
+
+    def check(self) -> None:
+        """Return if the store can be reached and its tables are this program's; else the error says what to do."""
+
+    def epoch(self) -> str:
+        """The identity of this database: another one after it was made anew, and watermarks of the old one are void."""
+
+    def write(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Upsert `rows` by the table's key, all or none; safe to repeat.
+
+        In an event table a row is inserted once and never changed: the answer counts the new ones. In another table every
+        given column but `created_at` is overwritten, and the answer counts the rows. BadRows names the row and the column.
+        """
+
+    def delete(self, table: str, ids: Sequence[str]) -> int:
+        """Delete rows of a table that holds no events, with all that hangs on them; the answer counts those that were there.
+
+        A deleted run takes its results along and leaves a tombstone; results outlive their provider and model.
+        """
+
+    def read(self, table: str, after: int | None = None, limit: int = 10_000) -> Batch:
+        """At most `limit` rows of an event table that were committed after the watermark `after` (None: from the beginning).
+
+        No row ever becomes visible at or below a watermark that was given out. Each row carries its `commit_seq`.
+        """
+
+    def read_all(self, table: str) -> list[Row]:
+        """All rows of a table or view, in the order of its key."""
+
+    def select(
+        self,
+        table: str,
+        filters: Mapping[str, Any] | None = None,
+        order: str | None = None,
+        page: int = 1,
+        per_page: int | None = None,
+    ) -> Page:
+        """One page of the rows that match all `filters`: column -> value, list of values (any of them) or None (is null).
+
+        `order` names columns, by commas, each with a leading minus if descending; nulls come last; the key breaks ties.
+        `per_page` None gives everything. UnknownName for a table or column that is not there.
+        """
+
+    def land_results(self, runs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> Landing:
+        """Land measured results and the runs they belong to in one transaction; safe to repeat.
+
+        A run is inserted once; later only its `finished_at` is filled. A provider or model that is gone lands as null. A
+        result that cannot be stored is refused alone. BadRows only if a run itself cannot be stored: then nothing landed.
+        """
+
+    def apply_catalog(
+        self,
+        provider_key: str,
+        models: Sequence[Mapping[str, Any]],
+        synced_at: str,
+        *,
+        active: Collection[str] | Literal["all"] = (),
+        price_source: str | None = None,
+    ) -> CatalogChange:
+        """Make the catalog of one provider what it lists now; `models` have the fields of `providers.records.Model`.
+
+        Models keep their ids; one that is no longer listed becomes unavailable, unless it was added by hand. `active` are the
+        external ids that are benchmarked from their first appearance on. A price row is added when a price changed, from
+        `price_source` (by default provider_api, or simulated). What an admin set is never touched: overrides, models added by
+        hand, prices from `admin` or `settings`. An empty list where there were models counts as a failed sync.
+        UnknownName if there is no such provider.
+        """
+
+    def catalog_failed(self, provider_key: str, error: str, at: str) -> None:
+        """Record that a sync failed, and why; the catalog and `last_synced` stay as they are."""
+
+    def submit_feedback(self, row: Mapping[str, Any]) -> Row:
+        """Record one opinion and return the recorded row; the same id again returns the row that is there.
+
+        `row` has `message_id` and `rating` (0..1) or `signal` (regenerate, copy, continue, abandon), and may have the other
+        columns of `feedback_events`. Model, task type, agent, tenant and user come from the message's request unless given.
+        UnknownName if the message is unknown and no model was given.
+        """
+
+    def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:
+        """Delete the events created before `before` that were already read: those up to `watermark` (None: nothing was).
+
+        The answer counts them; with `dry_run` nothing is deleted. Tombstones and runs are not expired.
+        """
+
+    def close(self) -> None:
+        """Let go of connections; a closed store may not be used again."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,349 @@
+"""The store of an unconfigured Scorehouse: one SQLite file.
+
+WAL with synchronous=FULL: a commit that returned survives a power cut. Every write takes the write lock at its beginning
+(`begin immediate`), so that writers wait for each other instead of failing half way.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import uuid_utils
+
+from analytics.durable import make_directory, sync_directory
+from analytics.errors import BadRows, SchemaMismatch, StoreUnavailable, UnknownName
+from analytics.store import catalog_sync, feedback, landing, schema
+from analytics.store.protocol import Batch, CatalogChange, Landing, Page
+from analytics.store.rows import Row, clean, from_sqlite, now_text, to_sqlite
+from analytics.store.schema import Table
+
+_EXPIRABLE = ("benchmark_results", "request_events", "feedback_events")
+_EXPIRED_AT_ONCE = 10_000  # rows a transaction: landings need not wait long
+
+
+class SqliteStore:
+    """A `Store` in one SQLite file. It is made on the first `migrate()`; opening it costs nothing.
+
+    `busy_timeout_s` is how long a call waits for other writers before StoreUnavailable.
+    """
+
+    def __init__(self, path: Path | str, *, busy_timeout_s: float = 30.0) -> None:
+        self._path = Path(path)
+        self._busy_timeout_s = busy_timeout_s
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._is_closed = False
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    def migrate(self) -> list[str]:
+        """Apply what is missing, all in one transaction, so that a kill leaves the old schema."""
+        known = schema.migrations()
+        with self._transaction(any_schema=True) as connection:
+            connection.execute(
+                "create table if not exists schema_migrations (name text not null primary key, applied_at text not null) strict"
+            )
+            applied = _applied(connection)
+            _refuse_newer(self._path, applied)
+            pending = [name for name in known if name not in applied]
+            for name in pending:
+                for statement in schema.statements(known[name]):
+                    connection.execute(statement)
+                connection.execute("insert into schema_migrations values (?, ?)", (name, now_text()))
+            if not connection.execute("select 1 from store_epoch").fetchone():
+                connection.execute("insert into store_epoch values (?, ?)", (str(uuid_utils.uuid4()), now_text()))
+        sync_directory(self._path.parent)
+        return pending
+
+    def check(self) -> None:
+        """Compare the migrations applied, and then column by column what they made."""
+        with self._reading() as connection:
+            self._require_schema(connection)
+            found = schema.describe(connection)
+        for name, table in schema.warehouse().items():
+            missing = sorted(set(table.columns) - set(found[name].columns)) if name in found else ["every column"]
+            if missing:
+                raise SchemaMismatch(
+                    f"{self._path}: {name} lacks {', '.join(missing)}, though every migration was applied: somebody changed the "
+                    "database by hand; put the column back, or move the file away and run `scorehouse db migrate`"
+                )
+
+    def epoch(self) -> str:
+        with self._reading() as connection:
+            return _epoch(connection)
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            self._disconnect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- generic verbs -----------------------------------------------------------------------------------------
+
+    def write(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        shape = _writable(table)
+        cleaned = [to_sqlite(clean(shape, row, f"{table}, row {index}")) for index, row in enumerate(rows)]
+        written = 0
+        with self._transaction() as connection:
+            for index, row in enumerate(cleaned):
+                try:
+                    written += connection.execute(_upsert(shape, tuple(row)), row).rowcount
+                except sqlite3.IntegrityError as error:
+                    raise BadRows(f"{table}, row {index}: {error}") from None
+        return written if shape.is_event else len(cleaned)
+
+    def delete(self, table: str, ids: Sequence[str]) -> int:
+        shape = _writable(table)
+        if shape.is_event:
+            raise UnknownName(f"{table} holds events: delete the run they belong to, or let them expire")
+        with self._transaction() as connection:
+            statement = f"delete from {table} where {shape.key} = ?"  # noqa: S608  # both names come from the migrations
+            return sum(connection.execute(statement, (row_id,)).rowcount for row_id in ids)
+
+    def read(self, table: str, after: int | None = None, limit: int = 10_000) -> Batch:
+        shape = schema.table(table)
+        if not shape.is_event:
+            raise UnknownName(f"{table} holds no events; use read_all")
+        start = after or 0
+        with self._reading() as connection:
+            rows = _fetch(
+                shape,
+                connection.execute(
+                    f"select * from {table} where commit_seq > ? order by commit_seq limit ?",  # noqa: S608  # a known table
+                    (start, limit),
+                ),
+            )
+            if rows:
+                return Batch(rows, rows[-1]["commit_seq"])
+            last = connection.execute("select seq from sqlite_sequence where name = ?", (table,)).fetchone()
+        return Batch([], min(start, last[0] if last else 0))
+
+    def read_all(self, table: str) -> list[Row]:
+        return self.select(table).items
+
+    def select(
+        self,
+        table: str,
+        filters: Mapping[str, Any] | None = None,
+        order: str | None = None,
+        page: int = 1,
+        per_page: int | None = None,
+    ) -> Page:
+        shape = schema.table(table)
+        condition, values = _condition(shape, filters or {})
+        source = f"from {table} where {condition} "
+        ordering = f"order by {_ordering(shape, order)} limit ? offset ?"
+        window = (-1, 0) if per_page is None else (per_page, (page - 1) * per_page)
+        if page < 1 or (per_page is not None and per_page < 1):
+            raise UnknownName(f"there is no page {page} of {per_page} rows; both count from 1")
+        with self._reading() as connection:
+            items = _fetch(shape, connection.execute(f"select * {source}{ordering}", (*values, *window)))
+            if per_page is None:
+                return Page(items, len(items))
+            total = connection.execute(f"select count(*) {source}", values).fetchone()[0]
+        return Page(items, total)
+
+    # -- commands: each is one transaction ---------------------------------------------------------------------
+
+    def land_results(self, runs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> Landing:
+        with self._transaction() as connection:
+            return landing.land(connection, runs, results, _epoch(connection))
+
+    def apply_catalog(
+        self,
+        provider_key: str,
+        models: Sequence[Mapping[str, Any]],
+        synced_at: str,
+        *,
+        active: Collection[str] | Literal["all"] = (),
+        price_source: str | None = None,
+    ) -> CatalogChange:
+        with self._transaction() as connection:
+            return catalog_sync.apply(connection, provider_key, models, synced_at, active, price_source)
+
+    def catalog_failed(self, provider_key: str, error: str, at: str) -> None:
+        with self._transaction() as connection:
+            catalog_sync.fail(connection, provider_key, error, at)
+
+    def submit_feedback(self, row: Mapping[str, Any]) -> Row:
+        with self._transaction() as connection:
+            return feedback.submit(connection, row)
+
+    def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:
+        if table not in _EXPIRABLE:
+            raise UnknownName(f"{table} does not expire; these do: {', '.join(_EXPIRABLE)}")
+        moment = clean(schema.table(table), {"created_at": before}, "expire", whole=False)["created_at"]
+        due = (moment, watermark or 0)
+        source = f"from {table} where created_at < ? and commit_seq <= ?"
+        if dry_run:
+            with self._reading() as connection:
+                return int(connection.execute(f"select count(*) {source}", due).fetchone()[0])
+        expired = 0
+        while True:
+            with self._transaction() as connection:
+                gone = connection.execute(
+                    f"delete from {table} where commit_seq in (select commit_seq {source} limit ?)",  # noqa: S608  # a known table
+                    (*due, _EXPIRED_AT_ONCE),
+                ).rowcount
+            expired += gone
+            if gone < _EXPIRED_AT_ONCE:
+                return expired
+
+    # -- connection --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self, *, any_schema: bool = False) -> Iterator[sqlite3.Connection]:
+        """The write lock from here to the commit; an error rolls everything back."""
+        with self._reading() as connection:
+            connection.execute("begin immediate")
+            try:
+                if not any_schema:
+                    self._require_schema(connection)
+                yield connection
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                raise
+            if self._is_replaced():
+                # The commit went to a file that no path leads to any more: whoever counts on it must not.
+                raise StoreUnavailable(f"{self._path} was removed while it was being written; nothing was kept")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._connected()
+            except sqlite3.ProgrammingError:
+                raise  # a mistake of ours, not the database's state
+            except sqlite3.IntegrityError as error:
+                raise BadRows(str(error)) from error
+            except sqlite3.OperationalError as error:
+                if "no such" in str(error) or "has no column" in str(error):
+                    raise SchemaMismatch(f"{self._path}: {error}; run `scorehouse db migrate`") from error
+                raise StoreUnavailable(f"{self._path}: {error}") from error
+            except (sqlite3.DatabaseError, OSError) as error:
+                raise StoreUnavailable(f"{self._path}: {error}") from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._is_closed:
+            raise StoreUnavailable(f"{self._path}: this store was closed")
+        if self._connection is not None and self._is_replaced():
+            self._disconnect()
+        if self._connection is None:
+            make_directory(self._path.parent)
+            connection = sqlite3.connect(
+                self._path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
+            )
+            try:
+                for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+                    connection.execute(f"pragma {pragma}")
+                found = self._path.stat()
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._file = connection, (found.st_dev, found.st_ino)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = self._file = None
+
+    def _is_replaced(self) -> bool:
+        """Whether the path leads to another file than the open one, or to none."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116  # one system call
+        except FileNotFoundError:
+            return True
+        return (found.st_dev, found.st_ino) != self._file
+
+    def _require_schema(self, connection: sqlite3.Connection) -> None:
+        try:
+            applied = _applied(connection)
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            raise SchemaMismatch(f"{self._path} has no tables yet; run `scorehouse db migrate`") from None
+        _refuse_newer(self._path, applied)
+        missing = [name for name in schema.migrations() if name not in applied]
+        if missing:
+            raise SchemaMismatch(f"{self._path} lacks the migration {missing[0]}; run `scorehouse db migrate`")
+
+
+def _applied(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("select name from schema_migrations")}
+
+
+def _refuse_newer(path: Path, applied: set[str]) -> None:
+    newer = sorted(applied - set(schema.migrations()))
+    if newer:
+        raise SchemaMismatch(f"{path} was migrated to {newer[-1]} by a newer Scorehouse; upgrade this one")
+
+
+def _epoch(connection: sqlite3.Connection) -> str:
+    found = connection.execute("select epoch from store_epoch order by created_at desc, rowid desc limit 1").fetchone()
+    return str(found[0])
+
+
+def _writable(name: str) -> Table:
+    table = schema.table(name)
+    if table.is_view or name == "store_epoch":
+        raise UnknownName(f"{name} cannot be written to")
+    return table
+
+
+def _upsert(table: Table, columns: tuple[str, ...]) -> str:
+    """An insert of these columns. An event that is there stays; of any other row all but key and birth is overwritten."""
+    names, values = ", ".join(columns), ", ".join(f":{column}" for column in columns)
+    changed = [column for column in columns if column not in {table.key, "created_at"}]
+    action = "nothing"
+    if changed and not table.is_event:
+        action = "update set " + ", ".join(f"{column} = excluded.{column}" for column in changed)
+    return f"insert into {table.name} ({names}) values ({values}) on conflict ({table.key}) do {action}"  # noqa: S608  # known names
+
+
+def _column(table: Table, name: str) -> str:
+    if name not in table.columns:
+        raise UnknownName(f"{table.name} has no column {name!r}; it has: {', '.join(sorted(table.columns))}")
+    return name
+
+
+def _condition(table: Table, filters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    parts, values = ["true"], list[Any]()
+    for name, wanted in filters.items():
+        column = _column(table, name)
+        if wanted is None:
+            parts.append(f"{column} is null")
+            continue
+        several = list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+        parts.append(f"{column} in ({', '.join('?' * len(several))})")
+        for value in several:
+            values.extend(to_sqlite(clean(table, {column: value}, "filter", whole=False)).values())
+    return " and ".join(parts), values
+
+
+def _ordering(table: Table, order: str | None) -> str:
+    wanted = [part.strip() for part in (order or "").split(",") if part.strip()]
+    terms = []
+    for part in wanted:
+        column = _column(table, part.removeprefix("-"))
+        terms.append(f"{column} is null, {column} {'desc' if part.startswith('-') else 'asc'}")
+    return ", ".join([*terms, "commit_seq" if table.is_event else table.key or "1"])
+
+
+def _fetch(table: Table, cursor: sqlite3.Cursor) -> list[Row]:
+    return from_sqlite(table, [column[0] for column in cursor.description], cursor.fetchall())
