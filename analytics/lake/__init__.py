@@ -1,0 +1,305 @@
+"""Immutable Parquet files by table and day, extracted from a store by watermark.
+
+::
+
+    lake/manifest.json                               epoch, watermarks, files with sha256: replaced in one step
+    lake/<event table>/dt=YYYY-MM-DD/part-<uuid7>.parquet   the day is that of created_at, UTC
+    lake/<dimension>/part-<uuid7>.parquet            whole, written anew when it changed
+
+A file counts only when the manifest names it. Bytes are checked against their sha256 whenever they are read, and a file that
+fails is named and left out.
+"""
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import uuid_utils
+from filelock import FileLock, Timeout
+
+from analytics.durable import make_directory, sync_directory, sync_file
+from analytics.errors import Corrupt, LeaseHeld
+from analytics.lake.manifest import UNKNOWN_DAY, LakeFile, Manifest, TableFiles, read_manifest, write_manifest
+from analytics.lake.schema import DIMENSIONS, EVENTS, conform, in_order, schema, to_arrow
+
+__all__ = [
+    "DIMENSIONS",
+    "EVENTS",
+    "UNKNOWN_DAY",
+    "Extraction",
+    "Lake",
+    "LakeFile",
+    "Manifest",
+    "Reading",
+    "schema",
+    "to_arrow",
+]
+
+_ROW_GROUP = 122_880
+_FLUSH_ROWS = 200_000  # rows held in memory before they become files: a first extraction makes few files a day
+_COMPACT_AT = 16  # files of one table and day: a day of 96 files reads 11 times slower than one
+
+
+class Rows(Protocol):
+    """What a store's `read` answers: rows in commit order and the number of the last one."""
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def watermark(self) -> int | None: ...
+
+
+class Source(Protocol):
+    """What the lake needs of a store."""
+
+    def epoch(self) -> str: ...
+    def read(self, table: str, after: int | None, limit: int = 10_000) -> Rows: ...
+    def read_all(self, table: str) -> Sequence[Mapping[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What one extraction did: rows added per event table, watermarks after it, and what it cleared away.
+
+    `restored` says that the store had another epoch than the lake: everything was read again, rows the lake had were not doubled.
+    """
+
+    rows: Mapping[str, int]
+    watermark: Mapping[str, int | None]
+    orphans: tuple[str, ...] = ()
+    compacted: tuple[str, ...] = ()
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Rows of a table, and the files that were left out because their bytes are not the recorded ones."""
+
+    table: pa.Table
+    corrupt: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The manifest in the making."""
+
+    manifest: Manifest
+    rows: dict[str, int] = field(default_factory=dict)
+    compacted: list[str] = field(default_factory=list)
+
+
+class Lake:
+    """A directory of event and dimension files; `grace_s` is how long a replaced file stays for those who read it."""
+
+    def __init__(self, directory: Path, *, grace_s: float = 3600.0) -> None:
+        self.directory = Path(directory)
+        self._grace_s = grace_s
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.directory / "manifest.json"
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Be the only extractor or scorer of this lake; raises `LeaseHeld` at once. The kernel frees a killed holder's lease."""
+        make_directory(self.directory)
+        lock = FileLock(self.directory / ".lease")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise LeaseHeld(f"another process is extracting into or scoring {self.directory}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def manifest(self) -> Manifest:
+        """What the lake holds now; raises `Corrupt` for an unreadable manifest."""
+        return read_manifest(self._manifest_path)
+
+    def files(self, table: str) -> tuple[LakeFile, ...]:
+        """The files of one table, in the order they were added."""
+        schema(table)
+        return self.manifest().table(table).files
+
+    def extract(self, store: Source) -> Extraction:
+        """Bring the lake up to the store: new events since the watermark, and each dimension that changed.
+
+        All of it is committed by one manifest; killed before that, nothing has happened. Raises `LeaseHeld` and
+        what the store raises.
+        """
+        with self.lease():
+            before = self.manifest()
+            orphans = self._remove_orphans(before)
+            epoch = store.epoch()
+            restored = before.epoch not in {None, epoch}
+            draft = _Draft(replace(before, epoch=epoch, retired=self._drop_retired(before)))
+            for table in EVENTS:
+                self._extract_events(store, table, draft, restored=restored)
+                self._compact(table, draft)
+            for table in DIMENSIONS:
+                self._extract_dimension(store, table, draft)
+            if draft.manifest != before:
+                write_manifest(self._manifest_path, draft.manifest)
+            marks = {table: draft.manifest.table(table).watermark for table in EVENTS}
+            return Extraction(draft.rows, marks, orphans, tuple(draft.compacted), restored)
+
+    def load(self, table: str, file: LakeFile, columns: Sequence[str] | None = None) -> pa.Table:
+        """One file's rows in today's schema. The bytes that are decoded are the bytes that were hashed; raises `Corrupt`."""
+        path = self.directory / file.path
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise Corrupt(f"{file.path} cannot be read ({error.strerror})") from error
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise Corrupt(f"{file.path} does not match its recorded sha256")
+        try:
+            parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+            present = None if columns is None else [name for name in columns if name in parquet.schema_arrow.names]
+            rows = parquet.read(columns=present)
+        except (OSError, pa.ArrowException) as error:
+            raise Corrupt(f"{file.path} is no Parquet file ({error})") from error
+        if rows.num_rows != file.rows:
+            raise Corrupt(f"{file.path} has {rows.num_rows} rows, recorded are {file.rows}")
+        return conform(rows, table, columns)
+
+    def load_all(self, table: str, files: Sequence[LakeFile], columns: Sequence[str] | None = None) -> Reading:
+        """The rows of some files together, corrupt ones left out and named."""
+        parts, corrupt = [], []
+        for file in files:
+            try:
+                parts.append(self.load(table, file, columns))
+            except Corrupt as error:
+                corrupt.append(str(error))
+        empty = conform(schema(table).empty_table(), table, columns)
+        return Reading(pa.concat_tables([empty, *parts]), tuple(corrupt))
+
+    def read(self, table: str, *, since: datetime | None = None, columns: Sequence[str] | None = None) -> Reading:
+        """A table's rows; with `since`, files whose newest row is older are not opened (those opened are not cut)."""
+        files = self.files(table)
+        if since is not None:
+            text = _text(since)
+            files = tuple(file for file in files if file.max_created_at is None or file.max_created_at >= text)
+        return self.load_all(table, files, columns)
+
+    def verify(self) -> tuple[str, ...]:
+        """Read every file and say which are corrupt, a sentence each."""
+        manifest = self.manifest()
+        readings = (self.load_all(table, manifest.table(table).files) for table in (*EVENTS, *DIMENSIONS))
+        return tuple(sentence for reading in readings for sentence in reading.corrupt)
+
+    def _extract_events(self, store: Source, table: str, draft: _Draft, *, restored: bool) -> None:
+        entry = draft.manifest.table(table)
+        known = self._ids(table, entry.files) if restored else frozenset[str]()
+        watermark = None if restored else entry.watermark
+        files, held, added = list(entry.files), list[pa.Table](), 0
+        while True:
+            batch = store.read(table, watermark)
+            if watermark is not None and batch.watermark is not None and batch.watermark < watermark:
+                # The store was put back to an older state under the same epoch: its numbers are being given out again.
+                self._extract_events(store, table, draft, restored=True)
+                return
+            if batch.rows:
+                watermark = batch.watermark
+                held.append(to_arrow(table, [row for row in batch.rows if row["id"] not in known]))
+            if held and (not batch.rows or sum(part.num_rows for part in held) >= _FLUSH_ROWS):
+                rows = pa.concat_tables(held)
+                files += self._write_days(table, rows)
+                added += rows.num_rows
+                held = []
+            if not batch.rows:
+                break
+        draft.rows[table] = added
+        draft.manifest = draft.manifest.with_table(table, TableFiles(watermark, tuple(files)))
+
+    def _ids(self, table: str, files: Sequence[LakeFile]) -> frozenset[str]:
+        """The ids in those files that can still be read: rows of a corrupt one may come again, and heal it."""
+        return frozenset(self.load_all(table, files, ["id"]).table.column("id").to_pylist())
+
+    def _extract_dimension(self, store: Source, table: str, draft: _Draft) -> None:
+        entry = draft.manifest.table(table)
+        data = _parquet(in_order(to_arrow(table, store.read_all(table))))
+        if [file.sha256 for file in entry.files] == [hashlib.sha256(data).hexdigest()] and self._is_intact(
+            table, entry
+        ):
+            return
+        file = self._write(Path(table), data)
+        retired = {old.path: time.time() for old in entry.files}
+        draft.manifest = draft.manifest.with_table(table, TableFiles(None, (file,)), retired)
+
+    def _is_intact(self, table: str, entry: TableFiles) -> bool:
+        return not self.load_all(table, entry.files).corrupt
+
+    def _compact(self, table: str, draft: _Draft) -> None:
+        """Make one file of a day's many. A day with a corrupt file stays as it is: what was lost must stay visible."""
+        entry = draft.manifest.table(table)
+        by_day: dict[str, list[LakeFile]] = defaultdict(list)
+        for file in entry.files:
+            by_day[file.day].append(file)
+        for day, files in by_day.items():
+            if len(files) < _COMPACT_AT or (reading := self.load_all(table, files)).corrupt:
+                continue
+            entry = TableFiles(
+                entry.watermark,
+                (*(file for file in entry.files if file.day != day), *self._write_days(table, reading.table)),
+            )
+            draft.manifest = draft.manifest.with_table(table, entry, {file.path: time.time() for file in files})
+            draft.compacted.append(f"{table} {day}")
+
+    def _write_days(self, table: str, rows: pa.Table) -> list[LakeFile]:
+        if not rows.num_rows:
+            return []
+        days = pc.fill_null(pc.strftime(rows.column("created_at"), "%Y-%m-%d"), UNKNOWN_DAY)
+        files = []
+        for day in sorted(pc.unique(days).to_pylist()):
+            part = in_order(rows.filter(pc.equal(days, day)))
+            span = pc.min_max(part.column("created_at")).as_py()
+            runs = sorted(pc.unique(part.column("run_id")).to_pylist()) if table == "benchmark_results" else ()
+            file = self._write(Path(table) / f"dt={day}", _parquet(part))
+            oldest, newest = (None if span[end] is None else _text(span[end]) for end in ("min", "max"))
+            files.append(replace(file, min_created_at=oldest, max_created_at=newest, runs=tuple(runs)))
+        return files
+
+    def _write(self, folder: Path, data: bytes) -> LakeFile:
+        path = folder / f"part-{uuid_utils.uuid7()}.parquet"
+        make_directory(self.directory / folder)
+        (self.directory / path).write_bytes(data)
+        sync_file(self.directory / path)
+        sync_directory(self.directory / folder)
+        rows = pq.read_metadata(pa.BufferReader(data)).num_rows
+        return LakeFile(path.as_posix(), hashlib.sha256(data).hexdigest(), rows)
+
+    def _remove_orphans(self, manifest: Manifest) -> tuple[str, ...]:
+        """Remove what a killed extraction wrote and never committed: the lease says nobody is writing now."""
+        known = manifest.paths()
+        found = (path.relative_to(self.directory).as_posix() for path in self.directory.glob("*/**/part-*.parquet"))
+        orphans = tuple(sorted(path for path in found if path not in known))
+        for path in orphans:
+            (self.directory / path).unlink()
+        for draft in self.directory.glob(".manifest.json.*.draft"):
+            draft.unlink()
+        return orphans
+
+    def _drop_retired(self, manifest: Manifest) -> dict[str, float]:
+        """Forget the replaced files whose grace is over: the next extraction removes them as orphans."""
+        return {path: at for path, at in manifest.retired.items() if time.time() - at < self._grace_s}
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, row_group_size=_ROW_GROUP, compression="zstd", write_page_checksum=True)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

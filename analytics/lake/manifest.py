@@ -1,0 +1,89 @@
+"""The lake's manifest: which files there are, with their checksums, and up to where each table has been read.
+
+Files and watermark stand in one document that is replaced in one step, so a killed extraction has either happened or not.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from analytics.durable import replace_file
+from analytics.errors import Corrupt
+
+UNKNOWN_DAY = "unknown"  # of rows whose created_at could not be read: kept, and left out of scores with that reason
+
+
+@dataclass(frozen=True, slots=True)
+class LakeFile:
+    """One immutable Parquet file: `path` is relative to the lake, times are text, `runs` the run ids it holds rows of."""
+
+    path: str
+    sha256: str
+    rows: int
+    min_created_at: str | None = None
+    max_created_at: str | None = None
+    runs: tuple[str, ...] = ()
+
+    @property
+    def day(self) -> str:
+        """`YYYY-MM-DD` of an event file, `unknown`, or '' of a dimension."""
+        folder = Path(self.path).parent.name
+        return folder.removeprefix("dt=") if folder.startswith("dt=") else ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFiles:
+    """The files of one table; `watermark` is the store's number of the last row in them (null: nothing read, or a dimension)."""
+
+    watermark: int | None = None
+    files: tuple[LakeFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`epoch` is the store's; `retired` maps files that a later one replaced to the second (Unix time) this happened."""
+
+    epoch: str | None = None
+    tables: Mapping[str, TableFiles] = field(default_factory=dict)
+    retired: Mapping[str, float] = field(default_factory=dict)
+
+    def table(self, name: str) -> TableFiles:
+        """The files of one table; none of a table that was never extracted."""
+        return self.tables.get(name, TableFiles())
+
+    def with_table(self, name: str, entry: TableFiles, retired: Mapping[str, float] | None = None) -> "Manifest":
+        """The manifest with one table replaced and some files retired."""
+        return replace(self, tables={**self.tables, name: entry}, retired={**self.retired, **(retired or {})})
+
+    def days(self) -> list[str]:
+        """The days that have events, in order."""
+        return sorted({file.day for entry in self.tables.values() for file in entry.files if file.day})
+
+    def paths(self) -> set[str]:
+        """Every file that is still somebody's."""
+        return {file.path for entry in self.tables.values() for file in entry.files} | set(self.retired)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest at `path`, empty if there is none yet; raises `Corrupt`."""
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        tables = {
+            name: TableFiles(
+                entry["watermark"],
+                tuple(LakeFile(**{**file, "runs": tuple(file.get("runs", ()))}) for file in entry["files"]),
+            )
+            for name, entry in document["tables"].items()
+        }
+        return Manifest(document["epoch"], tables, document.get("retired", {}))
+    except FileNotFoundError:
+        return Manifest()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Corrupt(f"{path} is no manifest of a lake ({type(error).__name__}: {error})") from error
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Commit: from here on the files and watermarks in `manifest` are the lake's."""
+    replace_file(path, json.dumps(asdict(manifest), sort_keys=True, indent=1).encode())
