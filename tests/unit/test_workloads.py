@@ -1,0 +1,102 @@
+"""Workloads as data: readable, graded by a grader that exists, and with ids that never move."""
+
+from pathlib import Path
+
+import pytest
+
+from analytics.errors import BadRows, UnknownName
+from analytics.grading import grade
+from flows import workloads
+
+
+def test_each_domain_has_at_least_ten_questions_of_its_own() -> None:
+    for domain in workloads.domains():
+        questions = workloads.gold_questions([domain.name])
+        assert len(questions) >= 10
+        assert {question.domain for question in questions} == {domain.name}
+
+
+def test_no_question_is_asked_twice() -> None:
+    questions = workloads.gold_questions()
+    assert (
+        len({question.id for question in questions})
+        == len({question.prompt for question in questions})
+        == len(questions)
+    )
+
+
+@pytest.mark.parametrize("question", workloads.gold_questions(), ids=lambda question: question.prompt[:40])
+def test_a_question_says_the_form_of_its_answer_and_accepts_it(question: workloads.GoldQuestion) -> None:
+    assert "Answer with " in question.prompt
+    assert " only" in question.prompt
+    assert grade(question.grader, question.expected_answer, question.expected_answer)
+    assert not grade(question.grader, question.expected_answer, question.prompt)
+
+
+def test_task_types_map_to_domains_that_exist() -> None:
+    known = {domain.name for domain in workloads.domains()}
+    assert workloads.task_domains()["code"] == ("coding",)
+    assert {name for names in workloads.task_domains().values() for name in names} <= known
+
+
+def test_ids_are_the_same_on_every_machine() -> None:
+    assert workloads.domains()[0].id == "6ee58bc5-a866-5cc3-825d-47e4ed338d3d"
+    assert workloads.stable_id("question", "math", "1 + 1?") == workloads.stable_id("question", "math", "1 + 1?")
+    assert workloads.stable_id("a", "bc") != workloads.stable_id("ab", "c")
+
+
+def test_the_workloads_of_the_engine_are_there() -> None:
+    assert [(workload.id, workload.kind) for workload in workloads.list_workloads()] == [
+        ("short", "prompt"),
+        ("default", "prompt"),
+        ("gold", "gold"),
+    ]
+
+
+def test_a_gold_workload_holds_each_question_with_its_answer() -> None:
+    gold = workloads.load_workload("gold")
+    assert [item.benchmark_id for item in gold.items] == [question.id for question in workloads.gold_questions()]
+    assert all(item.expected_answer and item.grader and item.prompt.max_output_tokens for item in gold.items)
+
+
+def test_a_prompt_workload_has_nothing_to_grade() -> None:
+    (item,) = workloads.load_workload("default").items
+    assert (item.domain, item.benchmark_id, item.expected_answer, item.grader) == (None, None, None, None)
+    assert 400 <= len(item.prompt.text) / 4 <= 700
+
+
+def test_a_changed_prompt_is_another_version() -> None:
+    one, same, other = (
+        workloads.make_workload("mine", {"kind": "prompt", "prompts": [text]}) for text in ("Hello", "Hello", "Hello!")
+    )
+    assert one.version == same.version != other.version
+
+
+def test_unknown_names_are_answered_with_those_that_exist() -> None:
+    with pytest.raises(UnknownName, match="short, default, gold"):
+        workloads.load_workload("nope")
+    with pytest.raises(UnknownName, match="coding, general, math, medical"):
+        workloads.gold_questions(["law"])
+
+
+@pytest.mark.parametrize(
+    ("line", "because"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"prompt": "", "expected_answer": "1", "domain": "math", "grader": "numeric"}', "prompt must be"),
+        ('{"prompt": "?", "expected_answer": 1, "domain": "math", "grader": "numeric"}', "expected_answer must be"),
+        ('{"prompt": "?", "expected_answer": "x", "domain": "math", "grader": "numeric"}', "no number"),
+        ('{"prompt": "?", "expected_answer": "x", "domain": "math", "grader": "magic"}', "does not exist"),
+        (
+            '{"prompt": "?", "expected_answer": "1", "domain": "math", "grader": "numeric", "difficulty": 0}',
+            "difficulty",
+        ),
+        ('{"prompt": "?", "expected_answer": "1", "domain": "math", "grader": "numeric", "tags": "a"}', "tags"),
+    ],
+)
+def test_a_bad_line_is_refused_with_its_number(tmp_path: Path, line: str, because: str) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n" + line + "\n", "utf-8")
+    with pytest.raises(BadRows, match=rf"mine\.jsonl, line 2: .*{because}"):
+        workloads.read_questions(path)
