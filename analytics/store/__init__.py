@@ -2,6 +2,8 @@
 
 from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Store
 from analytics.store.rows import Row, from_text, new_id, now_text, stable_id, to_text
+from analytics.store.run_spool import RunSpool
+from analytics.store.spool import Recovery, Spool
 from analytics.store.sqlite import SqliteStore
 
 __all__ = [
@@ -9,7 +11,10 @@ __all__ = [
     "CatalogChange",
     "Landing",
     "Page",
+    "Recovery",
     "Row",
+    "RunSpool",
+    "Spool",
     "SqliteStore",
     "Store",
     "from_text",

@@ -1,0 +1,156 @@
+"""Where results wait until the store has them: nothing that was paid for is lost, nothing lands twice.
+
+One journal per run, `<run_id>.jsonl`, with these lines in order of events:
+
+    run      the run's row                        finish   when the run ended
+    plan     one planned result, before any call  ack      the store committed the first `count` results (epoch says which
+    intent   a call is about to be made                    store), and the run's end with them or not
+    result   what came of it
+
+A call may be made only after its intent is on the disk, and its result counts as measured once that is. Acknowledgement
+follows the store's commit; a kill in between lands the same rows again, under the same ids. A file is removed when the
+store has all of it. Rows that no store takes move to `refused/<run_id>.jsonl` with the reason.
+"""
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from analytics.errors import AnalyticsError, BadRows, SpoolFull
+from analytics.store import schema
+from analytics.store.journal import Journal
+from analytics.store.protocol import Store
+from analytics.store.rows import Row, clean, now_text, to_text
+from analytics.store.run_spool import RunSpool, RunState, add_aside, require_room
+
+_DRAFT_LIFE_S = 3600
+_FILLED_IN = {"outcome": "skipped", "success": False}  # what a plan does not know yet
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What became of runs whose program ended.
+
+    `runs` are complete in the store now. `aborted` calls had begun without a result, `skipped` ones had not begun. `alarms` and
+    `refused` are as in `Landing`; `damaged` counts unreadable lines. `alive` runs belong to a program that works on them;
+    `waiting` are (run id, reason) of those that could not land and stay in the spool.
+    """
+
+    runs: tuple[str, ...] = ()
+    landed: int = 0
+    aborted: int = 0
+    skipped: int = 0
+    damaged: int = 0
+    alarms: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    alive: tuple[str, ...] = ()
+    waiting: tuple[tuple[str, str], ...] = ()
+
+
+class Spool:
+    """The directory of all runs' spools. `floor_bytes`: with less free disk than that, no call may be made."""
+
+    def __init__(self, directory: Path | str, *, floor_bytes: int = 64 * 1024 * 1024) -> None:
+        self._directory = Path(directory)
+        self._floor_bytes = floor_bytes
+
+    def open_run(self, run: Mapping[str, Any], planned: Sequence[Mapping[str, Any]]) -> RunSpool:
+        """Make a run and everything it plans durable before the first call.
+
+        `run` is a row of `runs`, `planned` are rows of `benchmark_results` without what only the call can tell (outcome, success
+        and created_at may be missing). BadRows if the store would not take them, SpoolFull if there is no room.
+        """
+        row = clean(schema.table("runs"), run, "run")
+        run_id = _canonical(row["id"])
+        skeletons: dict[str, Row] = {}
+        for index, plan in enumerate(planned):
+            whole = clean(
+                schema.table("benchmark_results"),
+                {**_FILLED_IN, "created_at": row["started_at"], **plan},
+                f"planned result {index}",
+            )
+            if whole["id"] in skeletons or whole["run_id"] != run_id:
+                raise BadRows(f"planned result {index}: {whole['id']} is planned twice, or of another run")
+            skeletons[whole["id"]] = {name: value for name, value in whole.items() if name in plan}
+        path = self._directory / f"{run_id}.jsonl"
+        if path.exists():
+            raise BadRows(f"the run {run_id} was already begun; its results wait in {path}")
+        lines = [{"kind": "run", "row": row}, *({"kind": "plan", "row": skeleton} for skeleton in skeletons.values())]
+        try:
+            require_room(self._directory, self._floor_bytes)
+            journal = Journal.create(path, lines)
+        except OSError as error:
+            raise SpoolFull(f"{self._directory}: {error.strerror}; no run can begin") from error
+        return RunSpool(self._directory, journal, RunState(row, skeletons), self._floor_bytes)
+
+    def run_ids(self) -> list[str]:
+        """The runs that are in the spool, oldest first: alive ones, and those that `recover` will land."""
+        return sorted(path.stem for path in self._directory.glob("*.jsonl"))
+
+    def recover(self, store: Store, now: datetime | str | None = None) -> Recovery:
+        """Settle and land the runs whose program has ended; `now` (default: the clock's) is when they count as finished.
+
+        Never raises for what it finds: a run that cannot land is reported in `waiting` and stays. Safe while runs are alive and
+        while other processes recover: a run belongs to whoever has its lock.
+        """
+        moment = now_text() if now is None else now if isinstance(now, str) else to_text(now)
+        self._remove_drafts()
+        total = Recovery()
+        for run_id in self.run_ids():
+            try:
+                total = self._recover_run(run_id, store, moment, total)
+            except (AnalyticsError, OSError) as error:
+                total = replace(total, waiting=(*total.waiting, (run_id, str(error))))
+        return total
+
+    def _recover_run(self, run_id: str, store: Store, now: str, total: Recovery) -> Recovery:
+        """`total` with one more run in it; any error says why it has to wait."""
+        path = self._directory / f"{run_id}.jsonl"
+        opened = Journal.open(path)
+        if opened is None:
+            return replace(total, alive=(*total.alive, run_id)) if path.exists() else total
+        journal, contents = opened
+        try:
+            state = RunState.of(contents, path.name)
+            add_aside(
+                self._directory,
+                run_id,
+                [{"why": "a damaged line of the spool", "line": line.decode("latin-1")} for line in contents.damaged],
+            )
+        except BaseException:
+            journal.close()
+            raise
+        with RunSpool(self._directory, journal, state, self._floor_bytes) as run:
+            aborted, skipped = run.settle(now)
+            landing = run.land(store)
+        return replace(
+            total,
+            runs=(*total.runs, run_id),
+            landed=total.landed + landing.landed,
+            aborted=total.aborted + aborted,
+            skipped=total.skipped + skipped,
+            damaged=total.damaged + len(contents.damaged),
+            alarms=(*total.alarms, *landing.alarms),
+            refused=(*total.refused, *landing.refused),
+        )
+
+    def _remove_drafts(self) -> None:
+        """Remove what a kill left of runs that never began. A live one becomes a run within moments of its making."""
+        for draft in self._directory.glob(".*.draft"):
+            with suppress(FileNotFoundError):
+                if time.time() - draft.stat().st_mtime > _DRAFT_LIFE_S:
+                    draft.unlink()
+
+
+def _canonical(run_id: str) -> str:
+    try:
+        if str(uuid.UUID(run_id)) == run_id:
+            return run_id
+    except ValueError as error:
+        raise BadRows(f"run: id: {run_id!r} is no UUID") from error
+    raise BadRows(f"run: id: {run_id!r} is not in a UUID's canonical form")
