@@ -9,6 +9,7 @@
     ├── SchemaMismatch   the store's schema is older or newer than this program
     ├── SpoolFull        no room to record a result, so no call may be made
     ├── LeaseHeld        another process is extracting or scoring
+    ├── CheckFailed      computed scores are not fit to be published; the last snapshot stays
     └── Corrupt          a file does not match its recorded checksum; it was left out
 """
 
@@ -39,6 +40,10 @@ class SpoolFull(AnalyticsError):
 
 class LeaseHeld(AnalyticsError):
     """Another process holds the lease on the lake."""
+
+
+class CheckFailed(AnalyticsError):
+    """Scores that a check refuses; the message names the checks and offending rows. Nothing was published."""
 
 
 class Corrupt(AnalyticsError):

@@ -1,0 +1,10 @@
+-- fail: a quality lies between 0 and 1 inside its interval, and exists just where there is a sample
+select model, scope, task_type, agent, quality, quality_n, quality_low, quality_high
+from routing_scores
+where
+    (quality is null) <> (quality_n = 0)
+    or not coalesce(
+        isfinite(quality) and quality between -1e-9 and 1 + 1e-9
+        and quality_low <= quality + 1e-9 and quality <= quality_high + 1e-9, true
+    )
+order by model, scope, task_type, agent

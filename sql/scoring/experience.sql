@@ -1,0 +1,59 @@
+-- one row per model, task_type, agent; task_type null: all of them, agent null: everyone
+-- Ratings are what people and agents said, grades what the gold questions of the task's domains showed (of everyone only).
+with rated as (
+    select
+        model,
+        task_type,
+        agent,
+        count(*) as rating_n,
+        cast(sum(rating_micros) as hugeint) as rating_sum,
+        cast(sum(cast(rating_micros as hugeint) * rating_micros) as hugeint) as rating_squares,
+        max(created_at) as last_rating
+    from votes
+    group by grouping sets ((model), (model, task_type), (model, agent), (model, task_type, agent))
+    -- the set without a column is "all of them"; within the others a missing value is nobody in particular
+    having (grouping(task_type) = 1 or task_type is not null) and (grouping(agent) = 1 or agent is not null)
+),
+
+marked as (
+    select m.model, t.task_type, m.graded, m.correct, m.last_updated
+    from window_metrics as m
+    inner join (select distinct task_type, domain from task_domains) as t on m.domain = t.domain
+    where m.window_name = 'all'
+    union all
+    select m.model, cast(null as varchar) as task_type, m.graded, m.correct, m.last_updated
+    from window_metrics as m
+    where m.window_name = 'all' and m.domain is null
+),
+
+graded as (
+    select
+        model,
+        task_type,
+        cast(null as varchar) as agent,
+        cast(sum(graded) as bigint) as graded,
+        cast(sum(correct) as bigint) as correct,
+        max(last_updated) as last_graded
+    from marked
+    group by model, task_type
+)
+
+select
+    coalesce(r.model, g.model) as model,
+    coalesce(r.task_type, g.task_type) as task_type,
+    coalesce(r.agent, g.agent) as agent,
+    coalesce(r.rating_n, 0) as rating_n,
+    cast(r.rating_sum as double) / r.rating_n / 1e6 as rating_mean,
+    cast(r.rating_n * r.rating_squares - r.rating_sum * r.rating_sum as double)
+    / nullif(r.rating_n * (r.rating_n - 1), 0) / 1e12 as rating_variance,
+    coalesce(g.graded, 0) as graded,
+    coalesce(g.correct, 0) as correct,
+    g.correct / nullif(g.graded, 0) as accuracy,
+    greatest(r.last_rating, g.last_graded) as last_seen
+from rated as r
+full outer join graded as g
+    on
+        r.model = g.model and r.task_type is not distinct from g.task_type
+        and r.agent is not distinct from g.agent
+where coalesce(r.rating_n, 0) + coalesce(g.graded, 0) > 0
+order by model, task_type, agent

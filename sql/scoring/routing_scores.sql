@@ -1,0 +1,115 @@
+-- one row per model, scope (overall, task, domain), task_type, agent: what the lookup holds in memory
+-- task_type is a task type or, in scope domain, a domain's name; agent null: everyone. Quality is 0..1:
+--   task     the mean rating, else the share of right answers to the gold questions of the task's domains
+--   domain   the share of right answers
+--   overall  ratings and right answers together
+-- Its interval is Wilson's, which also bounds the mean of anything between 0 and 1; quality_se is that of the interval.
+-- Rows of scope overall carry the operational figures of the youngest of 7, 30 and 90 days that has any request.
+with everyone as (
+    select model, cast(null as varchar) as task_type, cast(null as varchar) as agent, usage_count, last_updated as last_seen
+    from window_metrics
+    where window_name = 'all' and domain is null
+),
+
+overall as (
+    select
+        coalesce(e.model, u.model) as model,
+        'overall' as scope,
+        cast(null as varchar) as task_type,
+        e.agent,
+        (coalesce(e.rating_mean * e.rating_n, 0) + coalesce(e.correct, 0)) / nullif(e.rating_n + e.graded, 0) as quality,
+        coalesce(e.rating_n + e.graded, 0) as quality_n,
+        case
+            when e.rating_n > 0 and e.graded > 0 then 'mixed'
+            when e.rating_n > 0 then 'feedback'
+            when e.graded > 0 then 'benchmark'
+        end as evidence,
+        case when e.agent is null then coalesce(u.usage_count, 0) end as usage_count,
+        greatest(e.last_seen, u.last_seen) as last_seen
+    from (select * from experience where task_type is null) as e
+    full outer join everyone as u on e.model = u.model and e.agent is not distinct from u.agent
+),
+
+tasks as (
+    select
+        model,
+        'task' as scope,
+        task_type,
+        agent,
+        case when rating_n > 0 then rating_mean else accuracy end as quality,
+        case when rating_n > 0 then rating_n else graded end as quality_n,
+        case when rating_n > 0 then 'feedback' else 'benchmark' end as evidence,
+        cast(null as bigint) as usage_count,
+        last_seen
+    from experience
+    where task_type is not null
+),
+
+domains_of_all_time as (
+    select
+        model,
+        'domain' as scope,
+        domain as task_type,
+        cast(null as varchar) as agent,
+        accuracy as quality,
+        graded as quality_n,
+        'benchmark' as evidence,
+        usage_count,
+        last_updated as last_seen
+    from window_metrics
+    where window_name = 'all' and graded > 0 and domain is not null
+),
+
+scored as (
+    select * from overall
+    union all
+    select * from tasks
+    union all
+    select * from domains_of_all_time
+),
+
+wilson as (
+    select
+        *,
+        1.959963984540054 as z,
+        (quality + z * z / (2 * quality_n)) / (1 + z * z / quality_n) as middle,
+        -- rounding may leave a mean of 1 a hair above it
+        z * sqrt(greatest(0, quality * (1 - quality)) / quality_n + z * z / (4.0 * quality_n * quality_n))
+        / (1 + z * z / quality_n) as reach
+    from scored
+),
+
+operational as (
+    select *
+    from window_metrics
+    where domain is null and window_name in ('7d', '30d', '90d')
+    qualify row_number() over (
+        partition by model
+        order by case window_name when '7d' then 7 when '30d' then 30 else 90 end
+    ) = 1
+)
+
+select
+    w.model,
+    w.scope,
+    w.task_type,
+    w.agent,
+    cast(null as varchar) as tenant_id,
+    w.quality,
+    w.quality_n,
+    w.reach / w.z as quality_se,
+    greatest(0.0, w.middle - w.reach) as quality_low,
+    least(1.0, w.middle + w.reach) as quality_high,
+    w.evidence,
+    w.usage_count,
+    o.failure_rate,
+    o.latency_p50_ms,
+    o.latency_p95_ms,
+    o.ttft_p50_ms,
+    o.ttft_p95_ms,
+    o.tps_mean,
+    o.cost_per_query,
+    w.last_seen
+from wilson as w
+left join operational as o on w.model = o.model and w.scope = 'overall' and w.agent is null
+order by w.model, w.scope, w.task_type, w.agent
