@@ -71,11 +71,13 @@ class RunState:
                     state.finished_at = record["at"]
                 case "ack":
                     state.ack = _Ack(record["epoch"], record["count"], record["finished"])
+        if contents.damaged:
+            state.ack = None  # its count no longer says which results it means; landing them again is harmless
         return state
 
     @property
     def is_complete(self) -> bool:
-        """Whether the store has everything, and nothing more will come."""
+        """Whether the store of the last acknowledgement has everything, and nothing more will come."""
         return (
             self.ack is not None
             and self.ack.finished
@@ -96,6 +98,7 @@ class RunSpool:
         self._landing = threading.Lock()
         self._held: list[tuple[Row, _Result | None]] = []  # lines that the disk has not taken yet, in order
         self._under_way = state.intents.keys() - state.recorded
+        self._landed_in: str | None = None  # the epoch of the store that has all there was at the last landing
         self._is_closed = False
 
     @property
@@ -162,6 +165,7 @@ class RunSpool:
                 with self._lock:
                     part, done = self._next_part(total.epoch)
                     if done:
+                        self._landed_in = total.epoch
                         return total
                 rows, damaged = self._load(part)
                 landing = store.land_results([part.run], rows)
@@ -209,7 +213,8 @@ class RunSpool:
             if self._is_closed:
                 return
             self._is_closed = True
-            if self._state.is_complete:
+            # An acknowledgement read from the file may be that of a database which is gone: ours must have been asked.
+            if self._landed_in is not None and self._state.is_complete:
                 self._journal.remove()
                 return
             self._try_flush()

@@ -7,6 +7,7 @@ WAL with synchronous=FULL: a commit that returned survives a power cut. Every wr
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -249,8 +250,9 @@ class SqliteStore:
                 self._path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
             )
             try:
-                for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
-                    connection.execute(f"pragma {pragma}")
+                _use_wal(connection, self._busy_timeout_s)
+                connection.execute("pragma synchronous = full")
+                connection.execute("pragma foreign_keys = on")
                 found = self._path.stat()
             except BaseException:
                 connection.close()
@@ -282,6 +284,20 @@ class SqliteStore:
         missing = [name for name in schema.migrations() if name not in applied]
         if missing:
             raise SchemaMismatch(f"{self._path} lacks the migration {missing[0]}; run `scorehouse db migrate`")
+
+
+def _use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Turn a new file to WAL. SQLite itself does not wait when several processes do that at once."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _applied(connection: sqlite3.Connection) -> set[str]:

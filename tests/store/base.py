@@ -1,0 +1,453 @@
+"""The contract of a store. A store is finished when it passes this class unchanged: it adds only the fixture `store`,
+a store that was just made, migrated and holds nothing.
+"""
+
+import threading
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from store.samples import T0, T1, T2, entry, plan, provider, request, result, run
+
+from analytics.errors import BadRows, StoreUnavailable, UnknownName
+from analytics.store import Batch, Store, new_id, stable_id
+
+
+class StoreContract:
+    """What holds for every store."""
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    def test_migrating_again_changes_nothing(self, store: Store) -> None:
+        epoch = store.epoch()
+        assert store.migrate() == []
+        assert store.epoch() == epoch
+        store.check()
+
+    def test_a_closed_store_says_so(self, store: Store) -> None:
+        store.close()
+        with pytest.raises(StoreUnavailable, match="closed"):
+            store.read_all("providers")
+
+    # -- write -------------------------------------------------------------------------------------------------
+
+    def test_values_come_back_as_they_went_in(self, store: Store) -> None:
+        row = request(metadata={"a": [1, None, "ü"]}, cache_hit=True, cost=Decimal("0.25"), tokens_input=5)
+        row["created_at"] = datetime(2026, 11, 21, 2, tzinfo=UTC)
+        assert store.write("request_events", [row]) == 1
+        (found,) = store.read("request_events").rows
+        assert found["metadata"] == {"a": [1, None, "ü"]}
+        assert found["cache_hit"] is True
+        assert found["success"] is True
+        assert found["cost"] == 0.25
+        assert found["created_at"] == T0
+        assert found["confidence"] is None
+
+    def test_writing_a_row_again_overwrites_all_but_its_birth(self, store: Store) -> None:
+        store.write("providers", [provider(logo_url="https://a.example/logo.svg")])
+        store.write("providers", [provider(name="Renamed", created_at=T1, updated_at=T1)])
+        (found,) = store.read_all("providers")
+        assert (found["name"], found["created_at"], found["updated_at"]) == ("Renamed", T0, T1)
+        assert found["logo_url"] == "https://a.example/logo.svg", "a column that was not given stays"
+
+    def test_overwriting_a_provider_keeps_its_models(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        store.write("providers", [provider(name="Renamed")])
+        assert len(store.read_all("models")) == 1
+
+    def test_an_event_is_inserted_once_and_never_changed(self, store: Store) -> None:
+        event = request()
+        assert store.write("request_events", [event, event]) == 1
+        assert store.write("request_events", [{**event, "latency_ms": 1.0}, request()]) == 1
+        assert [row["latency_ms"] for row in store.read("request_events").rows] == [80.0, 80.0]
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"latencies": 1}, "row 1: request_events has no column 'latencies'"),
+            ({"latency_ms": float("nan")}, "row 1: latency_ms: nan is not a finite number"),
+            ({"latency_ms": float("inf")}, "row 1: latency_ms: inf is not a finite number"),
+            ({"latency_ms": "fast"}, "row 1: latency_ms: a number was expected, not 'fast'"),
+            ({"latency_ms": -1}, "row 1: "),
+            ({"success": "yes"}, "row 1: success: true or false was expected, not 'yes'"),
+            ({"model": None}, "row 1: model is missing"),
+            ({"tokens_input": 2**63}, "row 1: tokens_input: 9223372036854775808 is beyond 64 bits"),
+            ({"tokens_input": 1.5}, "row 1: tokens_input: a whole number was expected, not 1.5"),
+            ({"tokens_input": float("inf")}, "row 1: tokens_input: "),
+            ({"created_at": "2026-11-21T02:00:00"}, "row 1: created_at: the time 2026-11-21T02:00:00 has no time zone"),
+            ({"created_at": "yesterday"}, "row 1: created_at: "),
+            ({"metadata": "{"}, "row 1: metadata: "),
+            ({"metadata": {"x": float("nan")}}, "row 1: metadata: "),
+        ],
+    )
+    def test_a_bad_row_is_named_and_nothing_is_written(self, store: Store, change: dict[str, Any], said: str) -> None:
+        with pytest.raises(BadRows) as caught:
+            store.write("request_events", [request(), request() | change])
+        assert said in str(caught.value)
+        assert store.read("request_events").rows == []
+
+    def test_text_that_no_database_keeps_is_mended(self, store: Store) -> None:
+        store.write("request_events", [request(status="a\x00b\ud800c'; drop table models; --")])
+        assert store.read("request_events").rows[0]["status"] == "a\ufffdb\ufffdc'; drop table models; --"
+
+    def test_unknown_tables_and_views_cannot_be_written(self, store: Store) -> None:
+        for name in ("nothing", "catalog", "store_epoch", "models; drop table models"):
+            with pytest.raises(UnknownName):
+                store.write(name, [])
+
+    # -- read --------------------------------------------------------------------------------------------------
+
+    def test_reading_on_from_a_watermark_gives_each_row_once_in_commit_order(self, store: Store) -> None:
+        events = [request() for _ in range(5)]
+        seen, after = list[str](), 0
+        for event in events:
+            store.write("request_events", [event])
+            batch = store.read("request_events", after, limit=2)
+            seen += [row["id"] for row in batch.rows]
+            after = batch.watermark
+        assert seen == [event["id"] for event in events]
+        assert store.read("request_events", after) == Batch([], after)
+
+    def test_an_empty_table_has_a_watermark_to_read_on_from(self, store: Store) -> None:
+        watermark = store.read("request_events").watermark
+        store.write("request_events", [request()])
+        assert len(store.read("request_events", watermark).rows) == 1
+
+    def test_only_events_have_a_commit_order(self, store: Store) -> None:
+        with pytest.raises(UnknownName, match="read_all"):
+            store.read("providers")
+
+    def test_select_filters_orders_and_pages(self, store: Store) -> None:
+        rows = [provider(f"p{number}", rate_limit_rpm=number or None, is_active=number != 2) for number in range(5)]
+        store.write("providers", rows)
+        page = store.select("providers", {"is_active": True}, "-rate_limit_rpm", page=1, per_page=2)
+        assert ([row["key"] for row in page.items], page.total) == (["p4", "p3"], 4)
+        page = store.select("providers", {"is_active": True}, "-rate_limit_rpm", page=2, per_page=2)
+        assert ([row["key"] for row in page.items], page.total) == (["p1", "p0"], 4), "null is last"
+        assert [row["key"] for row in store.select("providers", order="rate_limit_rpm").items][-1] == "p0"
+        assert store.select("providers", {"key": ["p1", "p3", "x"], "rate_limit_rpm": 3}).total == 1
+        assert [row["key"] for row in store.select("providers", {"rate_limit_rpm": None}).items] == ["p0"]
+        assert store.select("providers", {"key": []}).items == []
+        assert store.select("providers", {"key": "' or true --"}).items == []
+
+    def test_select_refuses_names_that_are_no_columns(self, store: Store) -> None:
+        with pytest.raises(UnknownName, match="it has: api_key_vault_path"):
+            store.select("providers", {"1=1; --": 1})
+        with pytest.raises(UnknownName):
+            store.select("providers", order="key desc; drop table models")
+        with pytest.raises(UnknownName):
+            store.select("sqlite_master")
+
+    # -- what hangs together -----------------------------------------------------------------------------------
+
+    def test_deleting_a_run_deletes_its_results_and_leaves_a_tombstone(self, store: Store) -> None:
+        gone, kept = run(), run()
+        store.land_results([gone, kept], [result(gone), result(kept)])
+        assert store.delete("runs", [gone["id"], new_id()]) == 1
+        assert [row["run_id"] for row in store.read("benchmark_results").rows] == [kept["id"]]
+        assert [row["run_id"] for row in store.read("tombstones").rows] == [gone["id"]]
+
+    def test_deleting_a_provider_keeps_its_results_by_name(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        (model,) = store.read_all("models")
+        measured = run()
+        store.land_results([measured], [result(measured, provider_id=provider()["id"], model_id=model["id"])])
+        assert store.delete("providers", [provider()["id"]]) == 1
+        assert store.read_all("models") == store.read_all("prices") == []
+        (row,) = store.read("benchmark_results").rows
+        assert (row["provider_id"], row["model_id"], row["provider"], row["model"]) == (
+            None,
+            None,
+            "aurora",
+            "aurora/small",
+        )
+
+    def test_events_are_not_deleted_one_by_one(self, store: Store) -> None:
+        with pytest.raises(UnknownName):
+            store.delete("benchmark_results", [new_id()])
+
+    # -- land_results ------------------------------------------------------------------------------------------
+
+    def test_landing_twice_lands_once(self, store: Store) -> None:
+        measured = run()
+        rows = [result(measured), result(measured, outcome="failed", success=False, ttft_ms=None)]
+        first = store.land_results([measured], rows)
+        again = store.land_results([measured], rows)
+        assert (first.landed, first.already, first.epoch) == (2, 0, store.epoch())
+        assert (again.landed, again.already, again.alarms, again.refused) == (0, 2, (), ())
+        assert len(store.read("benchmark_results").rows) == 2
+
+    def test_a_run_lands_while_it_is_going_and_gets_its_end_once(self, store: Store) -> None:
+        measured = run()
+        store.land_results([measured], [])
+        assert store.read_all("runs")[0]["finished_at"] is None
+        store.land_results([measured | {"finished_at": T1, "run_name": "other"}], [])
+        store.land_results([measured | {"finished_at": T2}], [])
+        store.land_results([measured], [])
+        (found,) = store.read_all("runs")
+        assert (found["finished_at"], found["run_name"]) == (T1, "test")
+
+    def test_the_same_id_with_other_content_is_an_alarm_and_the_first_stays(self, store: Store) -> None:
+        measured = run()
+        row = result(measured)
+        landing = store.land_results([measured], [row, row | {"response_text": "Rome"}])
+        assert (landing.landed, landing.alarms) == (1, (row["id"],))
+        assert store.read("benchmark_results").rows[0]["response_text"] == "Paris"
+
+    def test_a_row_whose_provider_went_away_is_the_same_row(self, store: Store) -> None:
+        measured = run()
+        row = result(measured, provider_id=stable_id("provider", "gone"), model_id=stable_id("model", "gone"))
+        assert store.land_results([measured], [row]).landed == 1
+        assert store.land_results([measured], [row]).already == 1
+        found = store.read("benchmark_results").rows[0]
+        assert (found["provider_id"], found["model_id"]) == (None, None)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"ttft_ms": float("nan")},
+            {"ttft_ms": -1.0},
+            {"outcome": "great"},
+            {"outcome": None},
+            {"created_at": "now"},
+            {"surprise": 1},
+            {"run_id": "01a1fbd1-0000-7000-8000-000000000000"},
+            {"run_id": None},
+            {"id": None},
+            {"input_tokens": 10**30},
+        ],
+        ids=str,
+    )
+    def test_a_poison_row_is_set_aside_alone(self, store: Store, change: dict[str, Any]) -> None:
+        measured = run()
+        poison = result(measured) | change
+        landing = store.land_results([measured], [result(measured), poison, result(measured)])
+        assert landing.landed == 2
+        ((refused, why),) = landing.refused
+        assert refused == str(poison["id"])
+        assert why
+
+    def test_results_of_a_deleted_run_are_dropped_and_counted(self, store: Store) -> None:
+        gone, kept = run(), run()
+        store.land_results([gone], [])
+        store.delete("runs", [gone["id"]])
+        landing = store.land_results([gone, kept], [result(gone), result(kept)])
+        assert (landing.landed, landing.dropped, landing.refused) == (1, 1, ())
+        assert [row["id"] for row in store.read_all("runs")] == [kept["id"]]
+
+    def test_a_run_that_cannot_be_stored_lands_nothing(self, store: Store) -> None:
+        good, bad = run(), run(planned=-1)
+        with pytest.raises(BadRows):
+            store.land_results([good, bad], [result(good)])
+        assert store.read_all("runs") == store.read("benchmark_results").rows == []
+
+    def test_threads_land_at_once_without_loss(self, store: Store) -> None:
+        measured = run()
+        store.land_results([measured], [])
+        rows = [result(measured) for _ in range(40)]
+        parts = [rows[start : start + 20] for start in (0, 10, 20)]
+        threads = [threading.Thread(target=store.land_results, args=([measured], part)) for part in parts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(row["id"] for row in store.read("benchmark_results").rows) == sorted(row["id"] for row in rows)
+
+    # -- apply_catalog -----------------------------------------------------------------------------------------
+
+    def test_a_sync_reports_what_it_added_updated_and_lost(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        change = store.apply_catalog("aurora", [entry("small"), entry("large")], T0, active={"small"})
+        assert (change.discovered, change.added, change.updated, change.vanished, change.prices) == (2, 2, 0, 0, 2)
+        ids = {row["name"]: row["id"] for row in store.read_all("models")}
+        change = store.apply_catalog("aurora", [entry("small", context_window=16384), entry("new")], T1, active="all")
+        assert (change.discovered, change.added, change.updated, change.vanished, change.prices) == (2, 1, 1, 1, 1)
+        models = {row["id"]: row for row in store.read_all("catalog")}
+        assert {key: (row["is_available"], row["is_active"]) for key, row in models.items()} == {
+            "aurora/small": (True, True),
+            "aurora/large": (False, False),
+            "aurora/new": (True, True),
+        }
+        assert models["aurora/small"]["model_id"] == ids["small"]
+        assert models["aurora/small"]["ctx_length"] == 16384
+        assert store.read_all("providers")[0]["last_synced"] == T1
+
+    def test_a_model_that_comes_back_is_the_same_model(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small"), entry("large")], T0)
+        before = store.read_all("models")
+        store.apply_catalog("aurora", [entry("small")], T1)
+        change = store.apply_catalog("aurora", [entry("small"), entry("large")], T2)
+        assert (change.added, change.updated) == (0, 1)
+        assert [row["id"] for row in store.read_all("models")] == [row["id"] for row in before]
+        assert all(row["is_available"] for row in store.read_all("models"))
+
+    def test_an_unchanged_catalog_updates_no_model_and_adds_no_price(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        before = store.read_all("models"), store.read_all("prices")
+        change = store.apply_catalog("aurora", [entry("small"), entry("small")], T1, active="all")
+        assert (change.discovered, change.added, change.updated, change.prices) == (1, 0, 0, 0)
+        assert (store.read_all("models"), store.read_all("prices")) == before
+
+    def test_a_changed_price_is_a_new_row_and_unknown_is_none_at_all(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        unknown = {"input_price_per_m": None, "output_price_per_m": None}
+        store.apply_catalog("aurora", [entry("small"), entry("free", **unknown)], T0)
+        change = store.apply_catalog("aurora", [entry("small", input_price_per_m=Decimal("0.5"))], T1)
+        assert (change.prices, change.updated) == (1, 1)
+        prices = store.select("prices", order="timestamp").items
+        assert [(row["input_price_per_m"], row["source"], row["timestamp"]) for row in prices] == [
+            (1.0, "provider_api", T0),
+            (0.5, "provider_api", T1),
+        ]
+        catalog = {row["id"]: row["pricing_input"] for row in store.read_all("catalog")}
+        assert catalog == {"aurora/small": 0.5, "aurora/free": None}
+
+    def test_prices_of_a_simulated_provider_say_so(self, store: Store) -> None:
+        store.write("providers", [provider(is_simulated=True)])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        assert store.read_all("prices")[0]["source"] == "simulated"
+
+    def test_a_sync_never_touches_what_an_admin_set(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        (model,) = store.read_all("models")
+        override = {"model_id": model["id"], "priority": 90, "display_name": "Ours", "is_enabled": False}
+        store.write("model_overrides", [override | {"updated_at": T0}])
+        by_hand = {
+            "id": new_id(), "key": "aurora/hand", "name": "hand", "provider_id": provider()["id"],
+            "display_name": "By hand", "is_manual": True, "created_at": T0, "updated_at": T0,
+        }  # fmt: skip
+        store.write("models", [by_hand])
+        price = {"id": new_id(), "provider_id": provider()["id"], "model_id": by_hand["id"], "input_price_per_m": 9.0}
+        store.write("prices", [price | {"source": "admin", "timestamp": T0}])
+        store.apply_catalog("aurora", [entry("small", display_name="Theirs")], T1)
+        catalog = {row["id"]: row for row in store.read_all("catalog")}
+        assert catalog["aurora/hand"]["is_available"], "a model added by hand does not vanish"
+        store.apply_catalog("aurora", [entry("small"), entry("hand")], T2)
+        catalog = {row["id"]: row for row in store.read_all("catalog")}
+        small, hand = catalog["aurora/small"], catalog["aurora/hand"]
+        assert (small["priority"], small["display_name"], small["is_enabled"]) == (90, "Ours", False)
+        assert (hand["display_name"], hand["pricing_input"], hand["model_id"]) == ("By hand", 9.0, by_hand["id"])
+
+    def test_an_entry_that_cannot_be_stored_is_left_out_alone(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        poison = [entry("small", input_price_per_m=float("nan")), entry("bad", context_window=-1), entry("large")]
+        change = store.apply_catalog("aurora", poison, T1)
+        assert (change.discovered, change.added, change.vanished) == (3, 1, 0)
+        assert [name for name, _ in change.rejected] == ["small", "bad"]
+        assert {row["id"]: row["pricing_input"] for row in store.read_all("catalog")} == {
+            "aurora/small": 1.0,
+            "aurora/large": 1.0,
+        }
+
+    def test_a_failed_sync_keeps_the_catalog_and_says_why(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        before = store.read_all("models")
+        store.catalog_failed("aurora", "connect: refused", T1)
+        (found,) = store.read_all("providers")
+        assert (found["last_synced"], found["last_sync_error"]) == (T0, f"{T1} connect: refused")
+        assert store.read_all("models") == before
+        store.apply_catalog("aurora", [entry("small")], T2)
+        assert store.read_all("providers")[0]["last_sync_error"] is None
+
+    def test_an_empty_list_is_a_failed_sync(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [], T0)
+        assert store.read_all("providers")[0]["last_synced"] == T0, "a provider may have no models yet"
+        store.apply_catalog("aurora", [entry("small")], T1)
+        assert store.apply_catalog("aurora", [], T2).vanished == 0
+        (found,) = store.read_all("providers")
+        assert found["last_synced"] == T1
+        assert "listed no models" in found["last_sync_error"]
+        assert store.read_all("catalog")[0]["is_available"] is True
+
+    def test_models_of_a_disabled_provider_are_not_available(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        store.write("providers", [provider(is_active=False)])
+        assert store.read_all("catalog")[0]["is_available"] is False
+
+    def test_a_catalog_needs_its_provider(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        with pytest.raises(UnknownName, match="there are: aurora"):
+            store.apply_catalog("borealis", [entry("small")], T0)
+        with pytest.raises(UnknownName):
+            store.catalog_failed("borealis", "refused", T0)
+
+    # -- submit_feedback ---------------------------------------------------------------------------------------
+
+    def test_feedback_finds_model_and_agent_by_its_message(self, store: Store) -> None:
+        known = {"task_type": "code", "agent_id": "a1", "tenant_id": "t1", "user_id": "u1", "is_simulated": True}
+        store.write("request_events", [request(message_id="m1", **known), request(message_id="m2", model="other")])
+        recorded = store.submit_feedback({"message_id": "m1", "rating": 0.75})
+        assert {name: recorded[name] for name in known} == known
+        assert (recorded["model"], recorded["rating"], recorded["feedback_type"]) == ("aurora/small", 0.75, "explicit")
+        assert store.read("feedback_events").rows == [recorded]
+
+    @pytest.mark.parametrize(
+        ("signal", "rating"), [("regenerate", 0.0), ("copy", 1.0), ("continue", 0.5), ("abandon", None)]
+    )
+    def test_a_signal_is_an_implicit_rating(self, store: Store, signal: str, rating: float | None) -> None:
+        recorded = store.submit_feedback({"message_id": "m1", "model": "aurora/small", "signal": signal})
+        assert (recorded["rating"], recorded["feedback_type"]) == (rating, "implicit")
+
+    def test_feedback_with_the_same_id_is_recorded_once(self, store: Store) -> None:
+        given = {"id": new_id(), "message_id": "m1", "model": "aurora/small", "rating": 1}
+        first = store.submit_feedback(given)
+        assert store.submit_feedback(given | {"rating": 0}) == first
+        assert len(store.read("feedback_events").rows) == 1
+
+    def test_feedback_on_an_unknown_message_needs_a_model(self, store: Store) -> None:
+        with pytest.raises(UnknownName, match="'m9'"):
+            store.submit_feedback({"message_id": "m9", "rating": 1})
+
+    @pytest.mark.parametrize(
+        "change", [{"rating": 1.5}, {"rating": None}, {"signal": "love"}, {"rating": float("nan")}]
+    )
+    def test_feedback_that_is_no_rating_is_refused(self, store: Store, change: dict[str, Any]) -> None:
+        with pytest.raises(BadRows):
+            store.submit_feedback({"message_id": "m1", "model": "aurora/small"} | change)
+        assert store.read("feedback_events").rows == []
+
+    # -- expire ------------------------------------------------------------------------------------------------
+
+    def test_only_old_events_that_were_read_expire(self, store: Store) -> None:
+        old, read, new, unread = request(), request(), request(created_at=T2), request()
+        store.write("request_events", [old, read, new])
+        watermark = store.read("request_events").watermark
+        store.write("request_events", [unread])
+        assert store.expire("request_events", T1, watermark, dry_run=True) == 2
+        assert len(store.read("request_events").rows) == 4
+        assert store.expire("request_events", T1, watermark) == 2
+        assert [row["id"] for row in store.read("request_events").rows] == [new["id"], unread["id"]]
+        assert store.expire("request_events", T1, None) == 0, "what nobody has read stays"
+
+    def test_expiry_leaves_runs_and_makes_no_tombstone(self, store: Store) -> None:
+        measured = run()
+        store.land_results([measured], [result(measured)])
+        assert store.expire("benchmark_results", T1, store.read("benchmark_results").watermark) == 1
+        assert len(store.read_all("runs")) == 1
+        assert store.read("tombstones").rows == []
+
+    def test_numbers_of_expired_events_are_not_used_again(self, store: Store) -> None:
+        store.write("request_events", [request()])
+        watermark = store.read("request_events").watermark
+        store.expire("request_events", T1, watermark)
+        store.write("request_events", [request()])
+        assert len(store.read("request_events", watermark).rows) == 1
+
+    @pytest.mark.parametrize("table", ["runs", "tombstones", "models", "nothing"])
+    def test_other_tables_do_not_expire(self, store: Store, table: str) -> None:
+        with pytest.raises(UnknownName):
+            store.expire(table, T1, 10)
+
+    def test_a_plan_is_no_result(self, store: Store) -> None:
+        measured = run()
+        assert store.land_results([measured], [plan(measured)]).refused

@@ -1,0 +1,31 @@
+"""What joins the wire and the warehouse is a table: its columns are the record's fields, and nothing else."""
+
+from dataclasses import fields
+from typing import get_args, get_type_hints
+
+from analytics.store import schema
+from providers.records import BenchmarkResult
+
+_KINDS = {"str": "text", "int": "integer", "float": "real", "bool": "boolean", "datetime": "time"}
+
+
+def test_the_fields_of_a_result_are_the_columns_of_its_table() -> None:
+    columns = schema.table("benchmark_results").columns
+    assert [field.name for field in fields(BenchmarkResult)] == [name for name in columns if name != "commit_seq"]
+
+
+def test_a_field_that_may_be_none_is_a_column_that_may_be_null() -> None:
+    columns = schema.table("benchmark_results").columns
+    hints = get_type_hints(BenchmarkResult)
+    required = {field.name for field in fields(BenchmarkResult) if type(None) not in get_args(hints[field.name])}
+    with_default = {"repeat"}
+    assert {name for name, column in columns.items() if column.is_required} == required - with_default
+
+
+def test_the_type_of_a_field_is_the_kind_of_its_column() -> None:
+    columns = schema.table("benchmark_results").columns
+    for name, hint in get_type_hints(BenchmarkResult).items():
+        types = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
+        flat = [inner for kind in types for inner in (get_args(kind) or (kind,))]
+        names = {kind.__name__ if isinstance(kind, type) else type(kind).__name__ for kind in flat}
+        assert {_KINDS[kind] for kind in names} == {columns[name].kind}, name
