@@ -84,7 +84,7 @@ class Extraction:
 class Reading:
     """Rows of a table, and the files that were left out because their bytes are not the recorded ones."""
 
-    table: pa.Table
+    rows: pa.Table
     corrupt: tuple[str, ...] = ()
 
 
@@ -223,7 +223,7 @@ class Lake:
 
     def _ids(self, table: str, files: Sequence[LakeFile]) -> frozenset[str]:
         """The ids in those files that can still be read: rows of a corrupt one may come again, and heal it."""
-        return frozenset(self.load_all(table, files, ["id"]).table.column("id").to_pylist())
+        return frozenset(self.load_all(table, files, ["id"]).rows.column("id").to_pylist())
 
     def _extract_dimension(self, store: Source, table: str, draft: _Draft) -> None:
         entry = draft.manifest.table(table)
@@ -250,7 +250,7 @@ class Lake:
                 continue
             entry = TableFiles(
                 entry.watermark,
-                (*(file for file in entry.files if file.day != day), *self._write_days(table, reading.table)),
+                (*(file for file in entry.files if file.day != day), *self._write_days(table, reading.rows)),
             )
             draft.manifest = draft.manifest.with_table(table, entry, {file.path: time.time() for file in files})
             draft.compacted.append(f"{table} {day}")

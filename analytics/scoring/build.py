@@ -34,8 +34,9 @@ _DIMENSIONS = ("catalog", "task_domains")
 class ScoreReport:
     """What a refresh did.
 
-    `snapshots` maps a pointer (CURRENT, CURRENT-simulated) to the id it names now; `rows` table to rows over both kinds;
-    `rejects` reason to rows that count nowhere (aborted and skipped ones too); `corrupt` and `warnings` are sentences.
+    `snapshots` maps a kind of evidence (real, simulated) to the snapshot in force now, `tables` maps whether it is
+    simulated to what was published, `rows` a table to its rows over both kinds, `rejects` a reason to rows that count nowhere (aborted
+    and skipped ones too). `corrupt` (files that were left out) and `warnings` are sentences.
     """
 
     snapshots: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +47,12 @@ class ScoreReport:
     corrupt: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    tables: Mapping[bool, Mapping[str, pa.Table]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What somebody should look at."""
+        return (*self.corrupt, *self.warnings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +90,7 @@ def score(lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False)
                 scored[kind], found = _score_kind(evidence, kind, as_of)
                 warnings += [f"{_name(kind)}: {warning}" for warning in found]
         snapshots = {
-            POINTERS[kind]: publish(scoring_dir, tables, _meta(evidence, kind, as_of), POINTERS[kind])
+            _name(kind): publish(scoring_dir, tables, _meta(evidence, kind, as_of), POINTERS[kind])
             for kind, tables in scored.items()
         }
         partials.forget_all_but(evidence.digests)
@@ -96,6 +103,7 @@ def score(lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False)
         corrupt=evidence.corrupt,
         warnings=tuple(warnings),
         seconds=time.monotonic() - begun,
+        tables=scored,
     )
 
 
@@ -114,14 +122,14 @@ def _gather(lake: Lake, partials: Partials, *, full: bool) -> _Evidence:
     tables = {name: pa.concat_tables(found) for name, found in parts.items()}
     for name in _DIMENSIONS:
         reading = lake.load_all(name, manifest.table(name).files)
-        tables[name] = reading.table
+        tables[name] = reading.rows
         corrupt += reading.corrupt
     return _Evidence(tables, digests, reused, corrupt)
 
 
 def _deleted_runs(lake: Lake, manifest: Manifest) -> tuple[frozenset[str], tuple[str, ...]]:
     reading = lake.load_all("tombstones", manifest.table("tombstones").files, ["run_id"])
-    return frozenset(reading.table.column("run_id").to_pylist()), reading.corrupt
+    return frozenset(reading.rows.column("run_id").to_pylist()), reading.corrupt
 
 
 def _score_kind(evidence: _Evidence, kind: bool, as_of: datetime) -> tuple[dict[str, pa.Table], tuple[str, ...]]:

@@ -52,7 +52,7 @@ class Partials:
             return Day(digest, kept, is_reused=True)
         readings = {name: lake.load_all(name, found) for name, found in files.items()}
         corrupt = tuple(sentence for reading in readings.values() for sentence in reading.corrupt)
-        inputs = {name: reading.table for name, reading in readings.items()}
+        inputs = {name: reading.rows for name, reading in readings.items()}
         inputs["tombstones"] = to_arrow("tombstones", [{"run_id": run} for run in deleted])
         tables = compute(TABLES, inputs, {})
         if not corrupt:  # what rests on a part of a day is never kept under the digest of all of it

@@ -1,0 +1,120 @@
+"""The configuration snapshot: what the lookup must know beside the scores, published by the same machinery."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from analytics.routing.published import SnapshotUnreadable, read_published
+from analytics.scoring.publish import publish
+
+DEFAULT_POLICIES: Mapping[str, Mapping[str, float]] = {"default": {"priority": 0.3, "quality": 0.7}}
+
+_TEXTS = pa.list_(pa.string())
+_MODELS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("provider_id", pa.string()),
+        ("display_name", pa.string()),
+        ("model_type", pa.string()),
+        ("capabilities", _TEXTS),
+        ("priority", pa.int64()),
+        ("cost_tier", pa.string()),
+        ("domains", _TEXTS),
+        ("ctx_length", pa.int64()),
+        ("pricing_input", pa.float64()),
+        ("pricing_output", pa.float64()),
+        ("is_available", pa.bool_()),
+        ("is_enabled", pa.bool_()),
+        ("is_simulated", pa.bool_()),
+    ]
+)
+_AGENT_MODELS = pa.schema(
+    [
+        ("agent", pa.string()),
+        ("tenant_id", pa.string()),
+        ("model", pa.string()),
+        ("is_enabled", pa.bool_()),
+        ("priority_override", pa.int64()),
+    ]
+)
+_TASK_DOMAINS = pa.schema([("task_type", pa.string()), ("domain", pa.string())])
+
+
+class Dimensions(Protocol):
+    """What this module needs of a store."""
+
+    def read_all(self, table: str) -> Sequence[Mapping[str, Any]]: ...
+
+
+def publish_configuration(
+    store: Dimensions,
+    directory: Path,
+    *,
+    default_model: str | None = None,
+    policies: Mapping[str, Mapping[str, float]] = DEFAULT_POLICIES,
+    tie_delta: float = 0.01,
+    stale_after_s: float = 7200,
+) -> str:
+    """Publish catalog, agents and rules into `directory`; the snapshot's id, that of the current one if nothing changed.
+
+    `policies` are weights by policy name, `tie_delta` is in quality (0..1). Raises what the store and `publish` raise.
+    """
+    tables = {
+        "models": pa.Table.from_pylist(
+            [_model(row) for row in _sorted(store.read_all("catalog"), "id")], schema=_MODELS
+        ),
+        "agent_models": pa.Table.from_pylist(_agent_models(store), schema=_AGENT_MODELS),
+        "task_domains": pa.Table.from_pylist(
+            _sorted(store.read_all("task_domains"), "task_type", "domain"), schema=_TASK_DOMAINS
+        ),
+    }
+    meta = {
+        "kind": "configuration",
+        "default_model": default_model,
+        "policies": {name: dict(weights) for name, weights in policies.items()},
+        "tie_delta": tie_delta,
+        "stale_after_s": stale_after_s,
+    }
+    if (unchanged := _current(directory, tables, meta)) is not None:
+        return unchanged
+    return publish(directory, tables, {**meta, "as_of": datetime.now(UTC).isoformat()})
+
+
+def _current(directory: Path, tables: Mapping[str, pa.Table], meta: Mapping[str, Any]) -> str | None:
+    """The id of the snapshot in force if it says exactly this; one that cannot be read is published anew."""
+    try:
+        published = read_published(directory)
+    except SnapshotUnreadable:
+        return None
+    is_same = set(published.tables) == set(tables) and all(
+        published.tables[name].equals(tables[name]) for name in tables
+    )
+    return published.snapshot_id if is_same and meta.items() <= published.meta.items() else None
+
+
+def _model(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "capabilities": sorted(row["capabilities"] or ()), "domains": sorted(row["domains"] or ())}
+
+
+def _agent_models(store: Dimensions) -> list[dict[str, Any]]:
+    agents = {row["id"]: row for row in store.read_all("agents")}
+    models = {row["model_id"]: row["id"] for row in store.read_all("catalog")}
+    rows = [
+        {
+            "agent": agents[row["agent_id"]]["key"],
+            "tenant_id": row["tenant_id"] or agents[row["agent_id"]]["tenant_id"],
+            "model": models[row["model_id"]],
+            "is_enabled": row["is_enabled"],
+            "priority_override": row["priority_override"],
+        }
+        for row in store.read_all("agent_models")
+        if row["agent_id"] in agents and row["model_id"] in models
+    ]
+    return _sorted(rows, "agent", "model")
+
+
+def _sorted(rows: Sequence[Mapping[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    return sorted(map(dict, rows), key=lambda row: tuple(row[key] for key in keys))
