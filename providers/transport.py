@@ -1,0 +1,293 @@
+# ruff: noqa: ASYNC109  # httpcore's interface hands timeouts down as arguments
+"""The way to a provider: httpx over an httpcore pool, on sockets of our own that stamp what passes.
+
+The stamps are taken where the bytes are: in the event loop's callback that reads the socket, and right after the
+`send` that took the last byte of a request. Half of what a client library adds to a latency lies above that point.
+
+`open_client` gives an ordinary `httpx.AsyncClient`; its requests raise `WireError` instead of httpx's network errors.
+A caller who wants the stamps passes a `Marks` as `extensions={"marks": marks}`.
+"""
+
+import functools
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import httpcore
+import httpx
+
+from providers.errors import ConnectFailed, Garbled, Stalled, WireError
+from providers.records import ProviderSpec
+from providers.sockets import SocketFailed, Wire, connect, within
+
+KEEPALIVE_S = 30.0  # longer than between two requests of a run, shorter than most servers wait
+OTHER_TIMEOUT_S = 30.0  # of requests that bring no deadline of their own: the models endpoint
+
+
+@dataclass(slots=True)
+class Marks:
+    """Stamps of one request in nanoseconds of `time.monotonic_ns`; None until it happened.
+
+    `connect_*` stay None on a warm connection. `read_ns` is the arrival of the bytes handed out last, `headers_ns` of
+    those that completed the response's headers. `phase` is what was being done: queue, dns, connect, tls, exchange.
+    """
+
+    phase: str = "queue"
+    connect_start_ns: int | None = None
+    connect_end_ns: int | None = None
+    first_write_ns: int | None = None
+    last_write_ns: int | None = None
+    read_ns: int | None = None
+    headers_ns: int | None = None
+    peer_closed: bool = False
+
+
+_MARKS: ContextVar[Marks] = ContextVar("marks")
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """One connection, with TLS or without; each write binds it to the request that is under way."""
+
+    def __init__(self, wire: Wire, marks: Marks) -> None:
+        self._wire = wire
+        self._marks = marks
+        self._tls: ssl.SSLObject | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with _as_httpcore(httpcore.ReadTimeout, httpcore.ReadError):
+            return await within(timeout, self._read(max_bytes))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:
+            return
+        self._marks = marks = _MARKS.get()
+        marks.phase = "exchange"
+        if marks.first_write_ns is None:
+            marks.first_write_ns = time.monotonic_ns()
+        with _as_httpcore(httpcore.WriteTimeout, httpcore.WriteError):
+            if self._tls is not None:
+                self._tls.write(buffer)
+                buffer = self._outgoing.read()
+            marks.last_write_ns = await within(timeout, self._wire.send(buffer))
+
+    async def aclose(self) -> None:
+        self._wire.close()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        self._marks.phase = "tls"
+        try:
+            with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
+                self._tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+                await within(timeout, self._handshake(self._tls))
+        except BaseException:
+            self._wire.close()
+            raise
+        self._marks.connect_end_ns = time.monotonic_ns()
+        return self
+
+    def get_extra_info(self, info: str) -> object:
+        match info:
+            case "ssl_object":
+                return self._tls
+            case "is_readable":
+                return self._wire.is_readable
+            case "socket":
+                return self._wire.socket
+            case "client_addr":
+                return self._wire.socket.getsockname()
+            case "server_addr":
+                return self._wire.socket.getpeername()
+        return None
+
+    async def _read(self, max_bytes: int) -> bytes:
+        while True:
+            if self._tls is not None:
+                try:
+                    # Decrypted bytes that are left over arrived with the last read: its stamp stands.
+                    return self._tls.read(max_bytes)
+                except ssl.SSLWantReadError:
+                    pass
+                except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                    self._marks.peer_closed = True
+                    return b""
+            data = await self._receive(max_bytes)
+            if self._tls is None:
+                return data
+
+    async def _receive(self, max_bytes: int) -> bytes:
+        stamp, data = await self._wire.receive(max_bytes)
+        self._marks.read_ns = stamp
+        if not data:
+            self._marks.peer_closed = True
+        if self._tls is not None:
+            self._incoming.write(data) if data else self._incoming.write_eof()
+        return data
+
+    async def _handshake(self, tls: ssl.SSLObject) -> None:
+        while True:
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._wire.send(self._outgoing.read())
+                await self._receive(1 << 16)
+            except ssl.SSLError:
+                await self._wire.send(self._outgoing.read())  # the alert that says why we leave
+                raise
+            else:
+                await self._wire.send(self._outgoing.read())
+                return
+
+
+class _Backend(httpcore.AsyncNetworkBackend):
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,  # noqa: ARG002  # httpcore's interface
+        socket_options: object = None,  # noqa: ARG002
+    ) -> httpcore.AsyncNetworkStream:
+        marks = _MARKS.get()
+        marks.connect_start_ns = time.monotonic_ns()
+
+        def enter(phase: str) -> None:
+            marks.phase = phase
+
+        with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
+            wire = await within(timeout, connect(host, port, enter))
+        marks.connect_end_ns = time.monotonic_ns()
+        return _Stream(wire, marks)
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """httpx's seam: a request in, a response out, errors as WireError."""
+
+    def __init__(self, verify: ssl.SSLContext | bool, connections: int) -> None:
+        context = verify if isinstance(verify, ssl.SSLContext) else _ssl_context(verify)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=KEEPALIVE_S,
+            network_backend=_Backend(),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        given = request.extensions.get("marks")
+        marks = given if isinstance(given, Marks) else Marks()
+        url = request.url
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        core_request = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        token = _MARKS.set(marks)
+        try:
+            with _as_wire_errors(marks):
+                response = await self._pool.handle_async_request(core_request)
+        finally:
+            _MARKS.reset(token)
+        marks.headers_ns = marks.read_ns
+        return httpx.Response(
+            response.status,
+            # A cookie would pin later requests to one machine of the provider: what is measured is what a stranger gets.
+            headers=[(name, value) for name, value in response.headers if name.lower() != b"set-cookie"],
+            stream=_Body(response, marks),
+            extensions=response.extensions,
+        )
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, response: httpcore.Response, marks: Marks) -> None:
+        self._response = response
+        self._marks = marks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _as_wire_errors(self._marks):
+            async for part in self._response.aiter_stream():
+                yield part
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+def open_client(
+    spec: ProviderSpec, *, verify: ssl.SSLContext | bool = True, connections: int = 10
+) -> httpx.AsyncClient:
+    """A client for one provider: a small pool of stamped connections.
+
+    It never follows a redirect (a key would go along), reads nothing from the environment, asks for unencoded answers
+    and keeps no cookies between requests. `connections` is the most it opens at once: a request beyond that queues,
+    which counts as our own waiting. `verify` is False or an SSLContext only where somebody said so.
+    """
+    return httpx.AsyncClient(
+        transport=_Transport(verify, connections),
+        base_url=spec.base_url,
+        headers={"Accept-Encoding": "identity", "User-Agent": "scorehouse"},
+        follow_redirects=False,
+        trust_env=False,
+        timeout=OTHER_TIMEOUT_S,
+    )
+
+
+@functools.cache
+def _ssl_context(verify: bool) -> ssl.SSLContext:
+    return httpx.create_ssl_context(verify=verify, trust_env=False)
+
+
+@contextmanager
+def _as_httpcore(timed_out: type[httpcore.TimeoutException], failed: type[httpcore.NetworkError]) -> Iterator[None]:
+    """Let httpcore see errors of its own kind, so that it keeps its pool in order."""
+    try:
+        yield
+    except TimeoutError:
+        raise timed_out from None
+    except ssl.SSLError as error:
+        raise failed(_tls_reason(error)) from None
+    except SocketFailed as error:
+        raise failed(str(error)) from None
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return (error.reason or "TLS failed").replace("_", " ").lower()
+
+
+@contextmanager
+def _as_wire_errors(marks: Marks) -> Iterator[None]:
+    try:
+        yield
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+        raise _wire_error(error, marks) from None
+    except httpcore.UnsupportedProtocol:
+        raise ConnectFailed("connect", "the base URL is neither http nor https") from None
+
+
+def _wire_error(error: Exception, marks: Marks) -> WireError:
+    """Our word for an httpcore error, by what was being done when it happened."""
+    reason = str(error)
+    if marks.phase in {"dns", "connect", "tls"}:
+        late = isinstance(error, httpcore.TimeoutException)
+        return ConnectFailed(marks.phase, "no connection in time" if late else reason)
+    if isinstance(error, httpcore.TimeoutException):
+        kind = "timeout_first_byte" if marks.headers_ns is None else "timeout_idle"
+        return Stalled(kind, "no answer in time")
+    if isinstance(error, httpcore.NetworkError):
+        return WireError("disconnected", reason or "the connection broke")
+    if marks.peer_closed:
+        return WireError("disconnected", "the connection was closed before the answer was complete")
+    return Garbled("malformed", f"no valid HTTP: {reason}")
