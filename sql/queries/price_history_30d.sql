@@ -1,0 +1,12 @@
+-- price changes of the last 30 days, in USD per 1M tokens
+-- window: 30 days
+select
+    m.key as model,
+    p.timestamp,
+    p.input_price_per_m,
+    p.output_price_per_m,
+    p.source
+from prices as p
+inner join models as m on p.model_id = m.id
+where p.timestamp > $since and p.timestamp <= $as_of
+order by m.key, p.timestamp, p.id

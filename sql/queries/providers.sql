@@ -1,0 +1,11 @@
+-- all providers
+select
+    key as provider,
+    name,
+    provider_type,
+    base_url,
+    is_active,
+    is_simulated,
+    last_synced
+from providers
+order by key
