@@ -1,0 +1,76 @@
+"""The flow `benchmark`: measure the active models, one task per provider, then `score`."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from prefect import flow
+
+from flows.artifacts import ProgressArtifact, leave_table
+from flows.jobs.benchmark import BenchmarkReport, BenchmarkRequest, run_benchmark
+from flows.jobs.progress import Progress
+from flows.jobs.score import run_score
+from flows.logs import open_log
+from flows.orchestration import SESSION, Session, as_subflow, as_task, session, who_triggered
+from flows.settings import Settings
+from flows.summary import summarize
+
+
+@flow(name="benchmark", persist_result=False)
+async def benchmark(
+    providers: list[str] | None = None,
+    models: list[str] | None = None,
+    workload: str | None = None,
+    sample: int | None = None,
+    repeats: int | None = None,
+    concurrency: int | None = None,
+    sequential: bool | None = None,
+    cold: bool | None = None,
+    max_usd: float | None = None,
+    run_name: str | None = None,
+    triggered_by: str | None = None,
+    seed: int | None = None,
+    then_score: bool = True,
+) -> dict[str, Any]:
+    """Measure, land and score. What is left out is as configured; without providers and models, all active ones.
+
+    `triggered_by` is by default `cron-job` when a schedule started this run, else `manual`.
+    """
+    request = BenchmarkRequest(
+        providers=tuple(providers or ()), models=tuple(models or ()), workload=workload, sample=sample, repeats=repeats, concurrency=concurrency,
+        sequential=sequential, cold=cold, max_usd=max_usd, run_name=run_name, triggered_by=triggered_by or who_triggered(), seed=seed,
+    )  # fmt: skip
+    mine = session()
+    log = open_log(mine.settings.home.logs)
+    async with ProgressArtifact(log, mine.progress) as progress:
+        report = await run_benchmark(
+            mine.settings, request, progress, each=lambda key, job: as_task(f"measure {key}", job)
+        )
+    await leave_table(summarize(report.results), report.run_name, log)
+    mine.report = report
+    answer: dict[str, Any] = {
+        "run_id": report.run_id,
+        "run_name": report.run_name,
+        "requests": len(report.results),
+        "waiting": report.waiting,
+    }
+    if then_score:
+        scored = await as_subflow("score", lambda: asyncio.to_thread(run_score, mine.settings))
+        answer["score"] = scored.to_dict()
+    return answer
+
+
+def watched_benchmark(
+    settings: Settings, request: BenchmarkRequest, progress: Progress, *, then_score: bool = False
+) -> BenchmarkReport:
+    """Run the flow in this process, watched, and give its whole report (the flow's own answer is small: Prefect stores it)."""
+    mine = Session(settings, progress)
+    SESSION.set(mine)
+    asyncio.run(
+        benchmark(
+            **asdict(request) | {"providers": list(request.providers), "models": list(request.models)},
+            then_score=then_score,
+        )
+    )
+    assert mine.report is not None
+    return mine.report

@@ -1,0 +1,71 @@
+"""The command `scorehouse`. Data goes to stdout, everything else to stderr; `--json` gives one JSON document or JSON Lines.
+
+Exit codes: 0 ok, 1 failed, 2 bad usage (nothing was changed), 3 no model to answer with, 130 interrupted.
+"""
+
+import os
+import sys
+
+import typer
+from typer._click.exceptions import (
+    ClickException,
+    NoArgsIsHelpError,
+)  # Typer carries its own click and exports no base class
+
+from analytics.errors import AnalyticsError, BadRows, UnknownName
+from flows import render
+from flows.commands import catalog, events, evidence, measuring, routing, upkeep
+from flows.commands.demo import demo
+from flows.errors import FlowError, UsageError
+from providers.errors import BadProvider, ProviderError
+
+app = typer.Typer(
+    name="scorehouse", no_args_is_help=True, help=__doc__, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+app.command("demo")(demo)
+app.add_typer(catalog.providers, name="providers")
+app.add_typer(catalog.models, name="models")
+app.command("bench")(measuring.bench)
+app.command("score")(evidence.score)
+app.command("route")(routing.route)
+app.add_typer(events.events, name="events")
+app.command("feedback")(events.feedback)
+app.command("query")(evidence.query)
+app.command("export")(evidence.export)
+app.command("status")(upkeep.status)
+app.command("prune")(upkeep.prune)
+app.add_typer(upkeep.db, name="db")
+app.command("deploy")(upkeep.deploy)
+
+_BAD_USAGE = (UsageError, BadRows, UnknownName, BadProvider)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code; an error is one sentence on stderr."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except NoArgsIsHelpError as error:
+        render.out.print(error.format_message(), markup=False)
+        code = 2
+    except ClickException as error:
+        code = _complain(error.format_message(), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        code = _complain("Interrupted; what was measured so far is kept.", 130)
+    except _BAD_USAGE as error:
+        code = _complain(str(error), 2)
+    except (FlowError, AnalyticsError, ProviderError) as error:
+        code = _complain(str(error), 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say to it
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, code: int) -> int:
+    sentence = message.strip().replace("\n", " ")
+    render.say(f"scorehouse: {sentence}{'' if sentence.endswith(('.', '?', '!')) else '.'}")
+    return code
+
+
+if __name__ == "__main__":
+    main()

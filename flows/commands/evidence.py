@@ -1,0 +1,80 @@
+"""`scorehouse score`, `query` and `export`: from rows to evidence, and out of the house."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import render
+from flows.commands.options import Json
+from flows.errors import UsageError
+from flows.settings import load_settings
+
+
+def score(
+    full: Annotated[bool, typer.Option("--full", help="Recompute every day instead of those with new rows.")] = False,
+    json: Json = False,
+) -> None:
+    """Extract what is new, refresh the scores it touches, publish a snapshot."""
+    from flows.jobs.score import run_score
+
+    done = run_score(load_settings(), full=full)
+    if json:
+        render.show_json(done.to_dict())
+    for line in done.sentences():
+        render.say(line)
+
+
+def query(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A ready query; --list shows them.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="The ready queries.")] = False,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A value that the query asks for; repeatable.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Ask a ready question of the lake."""
+    from analytics.lake import Lake
+    from analytics.queries import list_queries, run_query
+
+    if listing or name is None:
+        rows = [
+            {"name": one.name, "parameters": list(one.parameters), "answers": one.description} for one in list_queries()
+        ]
+        if json:
+            render.show_json_lines(rows)
+        else:
+            render.show_rows(None, rows, "There are no ready queries.")
+        return
+    parameters = dict(_parameter(text) for text in param or [])
+    answer = run_query(Lake(load_settings().home.lake), name, parameters=parameters).to_pylist()
+    if json:
+        render.show_json_lines(answer)
+    else:
+        render.show_rows(None, answer, "No rows: nothing of that kind has been measured and scored yet.")
+
+
+def export(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A table of the lake or of the newest snapshot.")],
+    out: Annotated[Path, typer.Option(help="FILE.parquet, FILE.csv or FILE.jsonl.")],
+) -> None:
+    """Write one table to a file."""
+    from analytics.export import exportable, write_table
+
+    if out.suffix not in {".parquet", ".csv", ".jsonl"}:
+        raise UsageError(f"--out {out}: the name must end in .parquet, .csv or .jsonl.")
+    home = load_settings().home
+    tables = exportable(home.lake, home.scoring)
+    if table not in tables:
+        known = ", ".join(sorted(tables)) or "nothing yet: run 'scorehouse score' first"
+        raise UsageError(f"There is no table '{table}' to export; there is {known}.")
+    rows = tables[table]()
+    write_table(rows, out)
+    render.say(f"{rows.num_rows} rows of {table} are in {out}.")
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--param '{text}' is not of the form NAME=VALUE.")
+    return name, value

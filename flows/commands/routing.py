@@ -1,0 +1,104 @@
+"""`scorehouse route`: which model for this task, within these limits, and why."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows import render
+from flows.commands.options import Json
+from flows.errors import UsageError
+from flows.settings import load_settings
+
+if TYPE_CHECKING:
+    from analytics.routing import RouteAnswer
+
+_NO_MODEL = 3
+
+
+def route(
+    task: Annotated[str | None, typer.Option(help="The task type: code, analysis, summarization, ...")] = None,
+    domain: Annotated[str | None, typer.Option(help="Judge by this domain's benchmarks: math, coding, ...")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only models that are enabled for this agent.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="The agent's tenant.")] = None,
+    need: Annotated[list[str] | None, typer.Option(help="A capability that it must have; repeatable.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="Only these models; repeatable.")] = None,
+    deny: Annotated[list[str] | None, typer.Option(help="Not this model; repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this provider; repeatable.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Not this provider; repeatable.")] = None,
+    max_tier: Annotated[str | None, typer.Option(help="At most free, low, standard or premium.")] = None,
+    max_usd_per_query: Annotated[float | None, typer.Option(help="At most so much for one query.")] = None,
+    input_tokens: Annotated[int | None, typer.Option(help="Expected input of the query.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(help="Expected output of the query.")] = None,
+    min_context: Annotated[int | None, typer.Option(help="Context window in tokens.")] = None,
+    max_ttft_p95_ms: Annotated[float | None, typer.Option(help="95 % of first tokens come faster.")] = None,
+    max_latency_p95_ms: Annotated[float | None, typer.Option(help="95 % of answers are complete faster.")] = None,
+    min_tps: Annotated[float | None, typer.Option(help="Mean tokens per second.")] = None,
+    min_quality: Annotated[float | None, typer.Option(help="Measured quality, 0 to 1.")] = None,
+    min_samples: Annotated[int | None, typer.Option(help="Ratings or graded answers behind the quality.")] = None,
+    max_age: Annotated[float | None, typer.Option(help="Seconds since the model was last measured.")] = None,
+    sort: Annotated[str | None, typer.Option(help="Rank by price, latency, throughput or quality alone.")] = None,
+    top: Annotated[int, typer.Option(help="How many models to name, fallbacks included.")] = 3,
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="A limit on what is unknown of a model lets it pass.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """The best model for a task within limits, with its reasons. Exit 3: no model passes, and what to relax."""
+    from analytics.routing import Lookup, RouteQuery
+    from analytics.routing.records import SORTS
+
+    if sort is not None and sort not in SORTS:
+        raise UsageError(f"--sort '{sort}' is not one of {', '.join(SORTS)}.")
+    try:
+        query = RouteQuery(
+            task=task, domain=domain, agent=agent, tenant=tenant, need=tuple(need or ()), allow=tuple(allow) if allow else None,
+            deny=tuple(deny or ()), only=tuple(only) if only else None, ignore=tuple(ignore or ()),
+            max_tier=max_tier, max_usd_per_query=max_usd_per_query, input_tokens=input_tokens,  # type: ignore[arg-type]  # checked inside
+            output_tokens=output_tokens, min_context=min_context, max_ttft_p95_ms=max_ttft_p95_ms, max_latency_p95_ms=max_latency_p95_ms,
+            min_tps=min_tps, min_quality=min_quality, min_samples=min_samples, max_age_s=max_age, sort=sort, top=top,  # type: ignore[arg-type]
+            allow_unknown=allow_unknown,
+        )  # fmt: skip
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    with Lookup.open(load_settings().home.path, watch=False) as lookup:
+        answer = lookup.route(query)
+    if json:
+        render.show_json(answer.to_dict())
+    else:
+        show_answer(answer)
+    if answer.source == "none":
+        raise typer.Exit(_NO_MODEL)
+
+
+def show_answer(answer: "RouteAnswer") -> None:
+    """The answer as a person reads it: the model, why, on what evidence, and who is next."""
+    head = answer.model or "No model"
+    score = "" if answer.score is None else f"   score {answer.score:.3f}"
+    render.out.print(render.plain(head), render.plain(score), style="bold")
+    for reason in answer.reasons:
+        render.out.print("  ", render.plain(reason), soft_wrap=True)
+    for part in answer.parts:
+        basis = part.basis.replace("_", " ")
+        render.out.print(
+            "  ", render.plain(f"{part.weight:.2f} x {part.name} {part.value:.3f}   ({basis})"), soft_wrap=True
+        )
+    if answer.evidence:
+        seen = answer.evidence
+        interval = "" if seen.low is None or seen.high is None else f", 95 % interval {seen.low:.3f} to {seen.high:.3f}"
+        render.out.print(
+            "  ", render.plain(f"evidence: {seen.n} {_noun(seen.kind)}, mean {seen.quality:.3f}{interval}, as of {seen.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+            soft_wrap=True,
+        )  # fmt: skip
+    for place, fallback in enumerate(answer.fallbacks, 2):
+        render.out.print("  ", render.plain(f"{place}. {fallback.model}   score {fallback.score:.3f}"), soft_wrap=True)
+    if answer.rejected:
+        counts = ", ".join(f"{count} by {reason.replace('_', ' ')}" for reason, count in answer.rejected.items())
+        render.out.print("  ", render.plain(f"left out: {counts}"), soft_wrap=True)
+    kind = "simulated evidence" if answer.is_simulated else "evidence"
+    snapshot = f"snapshot {answer.snapshot_id}" if answer.snapshot_id else "no snapshot"
+    age = "" if answer.age_s is None else f", {answer.age_s:.0f} s old{' (stale)' if answer.is_stale else ''}"
+    render.out.print("  ", render.plain(f"policy {answer.policy}, {kind} of {snapshot}{age}"), soft_wrap=True)
+
+
+def _noun(kind: str) -> str:
+    return {"feedback": "ratings", "benchmark": "graded answers"}.get(kind, "ratings and graded answers")

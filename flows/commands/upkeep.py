@@ -1,0 +1,100 @@
+"""`scorehouse status`, `prune`, `db` and `deploy`: running it every day."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import render
+from flows.commands.options import Json
+from flows.errors import FlowError, UsageError
+from flows.settings import load_settings
+from flows.warehouse import open_store
+
+db = typer.Typer(no_args_is_help=True, help="The store's schema: migrate, check.")
+
+
+def status(json: Json = False) -> None:
+    """Health and freshness: the store, the spool, the lake, the snapshots, the last run. Exit 1 if something is wrong."""
+    from flows.jobs.status import house_status
+
+    found = house_status(load_settings())
+    if json:
+        render.show_json(found.to_dict())
+    else:
+        render.show_table(
+            None, ("part", "state", "detail"), ((part.name, part.state, part.detail) for part in found.parts)
+        )
+    if not found.is_healthy:
+        raise typer.Exit(1)
+
+
+def prune(
+    older_than: Annotated[
+        int | None, typer.Option(metavar="DAYS", min=1, help="Default: the configured retention.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and delete nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete old raw rows from the store. What the lake has not read yet stays; lake and scores keep all."""
+    from flows.jobs.prune import run_prune
+
+    report = run_prune(load_settings(), older_than_days=older_than, dry_run=dry_run)
+    if json:
+        render.show_json({"before": report.before, "removed": report.removed, "dry_run": report.dry_run})
+    else:
+        render.show_table(None, ("table", "rows"), report.removed.items())
+    verb = "would leave" if dry_run else "left"
+    render.say(f"{sum(report.removed.values())} rows from before {report.before} {verb} the store.")
+
+
+@db.command("migrate")
+def migrate() -> None:
+    """Bring the store's tables up to this program's."""
+    from analytics.store import SqliteStore
+
+    with SqliteStore(load_settings().home.store) as store:
+        applied = store.migrate()
+    render.say(f"Applied {', '.join(applied)}." if applied else "The schema is up to date.")
+
+
+@db.command("check")
+def check() -> None:
+    """Say whether the store can be reached and has this program's schema (exit 1 if not)."""
+    from analytics.store import SqliteStore
+
+    settings = load_settings()
+    if not settings.home.store.exists():
+        raise FlowError(f"There is no store at {settings.home.store} yet; 'scorehouse db migrate' makes it.")
+    with SqliteStore(settings.home.store) as store:
+        store.check()
+    render.say("The store answers, and its schema is this program's.")
+
+
+def deploy(
+    pool: Annotated[str, typer.Option(help="The work pool; made as a process pool if it is not there.")] = "local",
+) -> None:
+    """Register the four deployments of prefect.yaml with the Prefect server at PREFECT_API_URL."""
+    settings = load_settings()
+    if not Path("prefect.yaml").is_file():
+        raise UsageError("There is no prefect.yaml in this folder; run 'scorehouse deploy' in Scorehouse's own folder.")
+    if not settings.prefect_api_url:
+        raise UsageError(
+            "PREFECT_API_URL is not set; start 'prefect server start' and set it to http://127.0.0.1:4200/api."
+        )
+    if _prefect("work-pool", "inspect", pool, check=False) != 0:
+        _prefect("work-pool", "create", pool, "--type", "process")
+    _prefect("--no-prompt", "deploy", "--all", "--pool", pool)
+    with open_store(settings):  # the worker's first run then finds its tables
+        pass
+    render.say(f"Deployed. Start a worker: prefect worker start --pool {pool}")
+
+
+def _prefect(*words: str, check: bool = True) -> int:
+    done = subprocess.run([sys.executable, "-m", "prefect", *words], capture_output=True, text=True, check=False)  # noqa: S603  # our own words
+    if check and done.returncode != 0:
+        last = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()][-1:]
+        raise FlowError(f"'prefect {' '.join(words)}' failed: {' '.join(last)}")
+    return done.returncode

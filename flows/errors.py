@@ -1,0 +1,25 @@
+"""What a person is told: one sentence that names the input, what is wrong and what to do.
+
+::
+
+    FlowError
+    ├── UsageError         (exit 2) the command or the configuration is wrong; nothing was changed
+    ├── SecretUnavailable  (fail closed) a provider's key cannot be had: no request goes out
+    └── NothingToMeasure   (exit 1) no active model matches, or no provider is there
+"""
+
+
+class FlowError(Exception):
+    """Any error of this package; its text is what the user reads."""
+
+
+class UsageError(FlowError):
+    """The input is wrong; nothing was changed."""
+
+
+class SecretUnavailable(FlowError):
+    """A key is needed and cannot be had."""
+
+
+class NothingToMeasure(FlowError):
+    """A run would have no requests."""

@@ -1,0 +1,195 @@
+"""One provider's share of a run: its requests one after another (or a few at a time), each recorded before the next."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from aiolimiter import AsyncLimiter
+from pydantic import SecretStr
+from structlog.typing import FilteringBoundLogger
+
+from analytics.errors import StoreUnavailable
+from analytics.grading import grade
+from analytics.store import RunSpool, Store
+from flows.budget import Budget
+from flows.errors import SecretUnavailable
+from flows.jobs.progress import Progress
+from flows.plan import PlannedRequest, cost_usd
+from flows.settings import Settings
+from flows.vault import api_key
+from flows.workloads import Workload
+from providers.measure import Measurement, measure
+from providers.records import BenchmarkResult, Deadlines, ProviderSpec
+from providers.transport import open_client
+
+# After these the provider refuses everything else of the run as well: asking on would be noise, or cost.
+_STOPS_THE_PROVIDER = {401: "authentication", 402: "payment"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What the shares of one run have in common. `turn` is held during a request when the run is strictly sequential."""
+
+    run_id: str
+    settings: Settings
+    workload: Workload
+    concurrency: int
+    cold: bool
+    budget: Budget
+    recorder: RunSpool
+    store: Store
+    progress: Progress
+    log: FilteringBoundLogger
+    turn: asyncio.Lock | None
+
+
+class ProviderRun:
+    """Measures the requests of one provider; `results` grows as they are recorded."""
+
+    def __init__(self, run: RunContext, spec: ProviderSpec, requests: tuple[PlannedRequest, ...]) -> None:
+        self._run = run
+        self._spec = spec
+        self._waiting = deque(requests)
+        self._stopped: str | None = None
+        # One request every 60/rpm seconds: even spacing instead of a burst and a pause.
+        self._pace = AsyncLimiter(1, 60 / spec.rate_limit_rpm) if spec.rate_limit_rpm else None
+        self._planned = len(requests)
+        self.results: list[BenchmarkResult] = []
+
+    @property
+    def is_complete(self) -> bool:
+        """Every planned request has its result."""
+        return len(self.results) == self._planned
+
+    async def __call__(self) -> None:
+        """Measure everything, then land it. Raises SpoolFull (no call is made that could not be recorded)."""
+        try:
+            key = api_key(self._run.settings, self._spec)
+        except SecretUnavailable as error:
+            self._run.log.error("no key, no request", provider=self._spec.key, message=str(error))
+            await self._skip_all("secret_unavailable", str(error))
+        else:
+            workers = min(self._run.concurrency, len(self._waiting))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._work(key))
+        await land(self._run.recorder, self._run.store, self._run.log)
+
+    async def _work(self, key: SecretStr | None) -> None:
+        """One worker with a connection pool of its own, so that requests never queue inside the client."""
+        async with open_client(self._spec) as warm:
+            while self._waiting:
+                if self._stopped:
+                    await self._skip_all("provider_stopped", self._stopped)
+                    return
+                planned = self._waiting.popleft()
+                if not self._run.budget.reserve(planned.most_usd):
+                    message = f"The run's budget of {self._run.budget.max_usd} USD could be exceeded by this request."
+                    await self._record(self._skipped(planned, "budget", message))
+                    continue
+                async with self._client(warm) as client:
+                    await self._request(client, planned, key)
+
+    @asynccontextmanager
+    async def _client(self, warm: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
+        if not self._run.cold:
+            yield warm
+            return
+        async with open_client(self._spec) as cold:
+            yield cold
+
+    async def _request(self, client: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
+        if self._pace:
+            await self._pace.acquire()
+        if self._run.turn:
+            async with self._run.turn:
+                await self._measure(client, planned, key)
+        else:
+            await self._measure(client, planned, key)
+
+    async def _measure(self, client: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
+        await asyncio.to_thread(
+            self._run.recorder.intend, planned.id
+        )  # on disk before the call: nothing is paid unseen
+        created_at = datetime.now(UTC)
+        limits = self._run.settings.benchmark
+        measured = await measure(
+            client,
+            self._spec,
+            planned.external_id,
+            planned.item.prompt,
+            api_key=key.get_secret_value() if key else None,
+            deadlines=Deadlines(limits.first_byte_ms, limits.idle_ms, limits.total_ms),
+            request_id=planned.id,
+        )
+        result = self._result(planned, measured, created_at)
+        may_be_billed = result.outcome == "incomplete" or result.status_code == httpx.codes.OK
+        self._run.budget.settle(planned.most_usd, result.cost_usd, may_be_billed=may_be_billed)
+        await self._record(result)
+        if result.status_code in _STOPS_THE_PROVIDER:
+            self._stopped = f"The provider answered {result.status_code}; the rest of its requests were not sent."
+
+    def _result(self, planned: PlannedRequest, measured: Measurement, created_at: datetime) -> BenchmarkResult:
+        columns = asdict(measured)
+        if columns["cost_usd"] is not None:
+            columns |= {"cost_source": "provider"}
+        elif measured.token_source == "provider":  # noqa: S105  # tokens of text
+            prices = (planned.input_price_per_m, planned.output_price_per_m)
+            cost = cost_usd(columns["input_tokens"], columns["output_tokens"], *prices)
+            if cost is not None:
+                columns |= {"cost_usd": cost, "cost_source": "price", "price_id": planned.price_id}
+        if planned.item.grader and planned.item.expected_answer is not None and measured.outcome == "ok":
+            columns["correct"] = grade(planned.item.grader, planned.item.expected_answer, measured.response_text or "")
+        return BenchmarkResult(**planned.skeleton(self._run.run_id, self._run.workload, created_at) | columns)
+
+    def _skipped(self, planned: PlannedRequest, error_type: str, message: str) -> BenchmarkResult:
+        known = planned.skeleton(self._run.run_id, self._run.workload, datetime.now(UTC))
+        return BenchmarkResult(**known, outcome="skipped", success=False, error_type=error_type, error_message=message)
+
+    async def _skip_all(self, error_type: str, message: str) -> None:
+        while self._waiting:
+            await self._record(self._skipped(self._waiting.popleft(), error_type, message))
+
+    async def _record(self, result: BenchmarkResult) -> None:
+        await asyncio.to_thread(self._run.recorder.record, asdict(result))
+        self.results.append(result)
+        if not result.success:
+            self._run.log.warning(
+                "request without a result" if result.outcome == "skipped" else "request failed", **_context(result)
+            )
+        self._run.progress.measured(result)
+
+
+def _context(result: BenchmarkResult) -> dict[str, Any]:
+    """What a reader of the log wants to know about a failed request; the answer's text stays in the row."""
+    names = (
+        "id",
+        "run_id",
+        "provider",
+        "model",
+        "workload_id",
+        "outcome",
+        "status_code",
+        "error_type",
+        "error_code",
+        "error_message",
+    )
+    return {name: getattr(result, name) for name in names}
+
+
+async def land(recorder: RunSpool, store: Store, log: FilteringBoundLogger) -> None:
+    """Move what is recorded into the store; when the store is out of reach the spool keeps it."""
+    try:
+        landing = await asyncio.to_thread(recorder.land, store)
+    except StoreUnavailable as error:
+        log.error("the store took nothing; results wait in the spool", message=str(error))
+        return
+    for result_id in landing.alarms:
+        log.error("a result in the store has the same id and other content", id=result_id)
+    for result_id, why in landing.refused:
+        log.error("the store refused a result; it is set aside in the spool", id=result_id, message=why)

@@ -1,0 +1,63 @@
+"""Score: settle the spool, extract into the lake, refresh what the new rows touch, publish, write the aggregates back."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from analytics.lake import Extraction, Lake
+from analytics.scoring import ScoreReport, score, write_back
+from flows.jobs.benchmark import settle
+from flows.jobs.configuration import publish
+from flows.logs import open_log
+from flows.settings import Settings
+from flows.warehouse import open_spool, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRun:
+    """What one scoring came to."""
+
+    extraction: Extraction
+    report: ScoreReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """For --json and artifacts."""
+        return {
+            "extracted": dict(self.extraction.rows),
+            "snapshots": dict(self.report.snapshots),
+            "days_computed": self.report.days_computed,
+            "days_reused": self.report.days_reused,
+            "problems": list(self.report.problems),
+            "seconds": round(self.report.seconds, 3),
+        }
+
+    def sentences(self) -> list[str]:
+        """What a person is told."""
+        report = self.report
+        new = sum(self.extraction.rows.values())
+        days = f"{report.days_computed} days computed, {report.days_reused} reused"
+        lines = [f"{new} new rows; {days}; {report.seconds:.2f} s."]
+        lines += [f"Published {kind} snapshot {name}." for kind, name in report.snapshots.items()]
+        if not report.snapshots:
+            lines.append("No snapshot: there is nothing to score yet.")
+        return lines + [f"Left out: {problem}" for problem in report.problems]
+
+
+def run_score(settings: Settings, *, full: bool = False, as_of: datetime | None = None) -> ScoreRun:
+    """Bring the lake up to the store and publish a snapshot of it, seen from `as_of` (UTC, default now).
+
+    `full` recomputes every day's partials. Raises LeaseHeld while another process scores, StoreUnavailable when there is
+    nothing to extract from; the last snapshot stays in use until a new one is whole.
+    """
+    log = open_log(settings.home.logs)
+    moment = as_of or datetime.now(UTC)
+    with open_store(settings) as store:
+        settle(open_spool(settings), store, log)
+        lake = Lake(settings.home.lake)
+        extraction = lake.extract(store)
+        report = score(lake, settings.home.scoring, moment, full=full)
+        for problem in report.problems:
+            log.error("scoring left something out", message=problem)
+        write_back(store, report)
+        publish(settings, store)
+    return ScoreRun(extraction, report)

@@ -1,0 +1,136 @@
+"""Is the house in order? What can be reached, how fresh it is, and what waits."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from analytics.errors import AnalyticsError
+from analytics.lake import EVENTS, Lake
+from analytics.routing.published import SnapshotUnreadable, read_published
+from analytics.store import Store, from_text
+from flows.settings import Settings
+from flows.warehouse import open_spool, open_store
+
+State = Literal["ok", "empty", "waiting", "stale", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the house; `figures` are its detail for a program."""
+
+    name: str
+    state: State
+    detail: str
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HouseStatus:
+    """All parts, in the order in which data flows through them."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Nothing failed; empty, waiting and stale are states of a house that works."""
+        return all(part.state != "failed" for part in self.parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For --json."""
+        return {"healthy": self.is_healthy} | {part.name: {"state": part.state, **part.figures} for part in self.parts}
+
+
+def house_status(settings: Settings) -> HouseStatus:
+    """Look at every part; what cannot be looked at is a part that failed, not an error."""
+    now = datetime.now(UTC)
+    try:
+        with open_store(settings) as store:
+            parts = [_store(store), _providers(store), _last_run(store, now), _spool(settings), _lake(settings, store)]
+    except AnalyticsError as error:
+        parts = [Part("store", "failed", str(error), {"error": str(error)}), _spool(settings)]
+    parts += [_snapshot(settings, pointer, now) for pointer in ("CURRENT", "CURRENT-simulated")]
+    return HouseStatus(tuple(parts))
+
+
+def _store(store: Store) -> Part:
+    began = time.perf_counter()
+    results = store.select("benchmark_results", page=1, per_page=1).total
+    query_ms = (time.perf_counter() - began) * 1000
+    return Part(
+        "store",
+        "ok",
+        f"{results} results, answers in {query_ms:.1f} ms",
+        {"benchmark_results": results, "query_ms": round(query_ms, 3)},
+    )
+
+
+def _providers(store: Store) -> Part:
+    rows = store.read_all("provider_registry")
+    failing = [row["id"] for row in rows if row["is_active"] and row["last_sync_error"]]
+    figures = {
+        "providers": len(rows),
+        "active": sum(bool(row["is_active"]) for row in rows),
+        "last_sync_failed": failing,
+    }
+    if failing:
+        return Part(
+            "providers",
+            "stale",
+            f"last sync failed for {', '.join(failing)}: the last known catalog is in use",
+            figures,
+        )
+    return Part("providers", "ok" if rows else "empty", f"{figures['active']} of {len(rows)} active", figures)
+
+
+def _last_run(store: Store, now: datetime) -> Part:
+    runs = store.select("runs", order="-started_at", page=1, per_page=1).items
+    if not runs:
+        return Part("last_run", "empty", "nothing was measured yet", {})
+    run = runs[0]
+    age = (now - from_text(run["started_at"])).total_seconds()
+    ended = "finished" if run["finished_at"] else "running"
+    figures = {"run_id": run["id"], "run_name": run["run_name"], "finished_at": run["finished_at"], "age_s": round(age)}
+    return Part("last_run", "ok", f"{run['run_name']}, {ended}, begun {age:.0f} s ago", figures)
+
+
+def _spool(settings: Settings) -> Part:
+    waiting = open_spool(settings).run_ids()
+    if not waiting:
+        return Part("spool", "ok", "empty: everything has landed", {"runs_waiting": 0})
+    return Part(
+        "spool", "waiting", f"{len(waiting)} runs are under way or wait to land", {"runs_waiting": len(waiting)}
+    )
+
+
+def _lake(settings: Settings, store: Store) -> Part:
+    lake = Lake(settings.home.lake)
+    try:
+        manifest = lake.manifest()
+    except AnalyticsError as error:
+        return Part("lake", "failed", str(error), {"error": str(error)})
+    lag = {table: len(store.read(table, manifest.table(table).watermark).rows) for table in EVENTS}
+    behind = sum(lag.values())
+    if not manifest.tables:
+        return Part("lake", "empty", f"{behind} rows to extract", {"rows_behind": behind})
+    rows = sum(file.rows for table in EVENTS for file in manifest.table(table).files)
+    return Part(
+        "lake",
+        "ok" if not behind else "waiting",
+        f"{rows} event rows, {behind} behind the store",
+        {"rows": rows, "rows_behind": behind},
+    )
+
+
+def _snapshot(settings: Settings, pointer: str, now: datetime) -> Part:
+    name = "snapshot" if pointer == "CURRENT" else "simulated_snapshot"
+    if not (settings.home.scoring / pointer).is_file():
+        return Part(name, "empty", "none published", {})
+    try:
+        published = read_published(settings.home.scoring, pointer)
+    except SnapshotUnreadable as error:
+        return Part(name, "failed", str(error), {"error": str(error)})
+    age = (now - from_text(published.meta["as_of"])).total_seconds()
+    figures = {"snapshot_id": published.meta["snapshot_id"], "as_of": published.meta["as_of"], "age_s": round(age)}
+    state: State = "stale" if age > settings.routing.stale_after_s else "ok"
+    return Part(name, state, f"{published.meta['snapshot_id']}, {age:.0f} s old", figures)

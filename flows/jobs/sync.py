@@ -1,0 +1,96 @@
+"""Sync catalogs: ask each provider what it serves and make the catalog say so; on failure the last known catalog stays."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from providers.catalog import TierThresholds, fetch_catalog
+from structlog.typing import FilteringBoundLogger
+
+from analytics.store import CatalogChange, Store, to_text
+from flows.errors import SecretUnavailable, UsageError
+from flows.jobs.configuration import publish
+from flows.logs import open_log
+from flows.settings import Settings
+from flows.vault import api_key
+from flows.warehouse import open_store
+from providers.errors import BadProvider, WireError
+from providers.records import ProviderSpec
+from providers.specs import make_spec
+from providers.transport import open_client
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What one provider's sync changed, or why it failed; `rejected` entries of its list were unusable."""
+
+    provider: str
+    change: CatalogChange | None = None
+    rejected: tuple[str, ...] = ()
+    error: str | None = None
+    last_synced: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For --json: requirement E9's names."""
+        change = self.change or CatalogChange()
+        return {
+            "provider": self.provider,
+            "models_discovered": change.discovered,
+            "models_added": change.added,
+            "models_updated": change.updated,
+            "models_vanished": change.vanished,
+            "prices_changed": change.prices,
+            "rejected": [*self.rejected, *(f"{name}: {why}" for name, why in change.rejected)],
+            "error": self.error,
+            "synced_at": self.last_synced,
+        }
+
+
+async def sync_catalogs(settings: Settings, providers: tuple[str, ...] = ()) -> list[SyncReport]:
+    """Sync the named providers, or all active ones, side by side; then publish the configuration for the lookup.
+
+    Raises UsageError for a provider that does not exist; a provider that fails is a report with its error.
+    """
+    log = open_log(settings.home.logs)
+    with open_store(settings) as store:
+        rows = {row["key"]: row for row in store.read_all("providers")}
+        for key in providers:
+            if key not in rows:
+                raise UsageError(
+                    f"There is no provider '{key}'; 'scorehouse providers list' shows those that are there."
+                )
+        chosen = [rows[key] for key in providers] if providers else [row for row in rows.values() if row["is_active"]]
+        reports = await asyncio.gather(*(_sync(settings, store, log, row) for row in chosen))
+        publish(settings, store)
+    return list(reports)
+
+
+async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row: Mapping[str, Any]) -> SyncReport:
+    now = to_text(datetime.now(UTC))
+    try:
+        spec = make_spec(row)
+        key = api_key(settings, spec)
+        tiers = TierThresholds(settings.catalog.low_below_usd_per_m, settings.catalog.standard_below_usd_per_m)
+        async with open_client(spec) as client, asyncio.timeout(settings.catalog.timeout_ms / 1000):
+            catalog = await fetch_catalog(client, spec, key.get_secret_value() if key else None, tiers=tiers)
+    except (WireError, BadProvider, SecretUnavailable, TimeoutError) as error:
+        message = str(error) or f"The models endpoint did not answer within {settings.catalog.timeout_ms:.0f} ms."
+        log.error("sync failed; the last known catalog stays", provider=row["key"], message=message)
+        await asyncio.to_thread(store.catalog_failed, row["key"], message, now)
+        return SyncReport(row["key"], error=message, last_synced=row["last_synced"])
+    change = await asyncio.to_thread(
+        store.apply_catalog, row["key"], [asdict(model) for model in catalog.models], now, active=_active(spec)
+    )
+    for entry in catalog.rejected:
+        log.warning("a catalog entry is unusable", provider=row["key"], message=entry)
+    return SyncReport(row["key"], change=change, rejected=catalog.rejected, last_synced=now)
+
+
+def _active(spec: ProviderSpec) -> Any:
+    """What is benchmarked from its first appearance on: a type's default models; all of a provider that has none named.
+
+    A gateway of one's own and the simulated providers list a handful of models, all of them wanted.
+    """
+    return spec.default_models or "all"

@@ -1,0 +1,85 @@
+"""How things look: data as tables or JSON on stdout, everything else on stderr.
+
+Text from outside (a model's reply, an id) is stripped of control characters and never read as markup.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_WIDE = 150  # columns of a table where there is no terminal to measure
+
+out = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _WIDE)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDE)
+
+
+def plain(value: object) -> Text:
+    """`value` as text that cannot move the cursor, hide itself or style anything."""
+    return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+
+
+def say(message: str) -> None:
+    """One line for a person, on stderr."""
+    err.print(plain(message), soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+
+
+def show_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON object a line on stdout."""
+    for row in rows:
+        sys.stdout.write(orjson.dumps(row, default=str).decode() + "\n")
+
+
+def show_table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table on stdout; numbers are right-aligned, None is a dash."""
+    out.print(table(title, columns, rows))
+
+
+def show_rows(title: str | None, rows: Sequence[Mapping[str, Any]], empty: str) -> None:
+    """A table of uniform mappings; `empty` is said where there are none."""
+    if not rows:
+        say(empty)
+        return
+    columns = list(rows[0])
+    show_table(title, columns, ([row[column] for column in columns] for row in rows))
+
+
+def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """The rich table behind `show_table`, for a display that changes."""
+    cells = [list(row) for row in rows]
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        values = [row[index] for row in cells if row[index] is not None]
+        numeric = bool(values) and all(
+            isinstance(value, (int, float)) and not isinstance(value, bool) for value in values
+        )
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        made.add_row(*(plain(cell(value)) for value in row))
+    return made
+
+
+def cell(value: Any) -> str:
+    """A value for a reader: three significant digits below 100, whole numbers above, yes and no, a dash for the unknown."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} x{count}" for key, count in value.items())
+    if isinstance(value, (list, tuple, set)):
+        return ", ".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,174 @@
+"""Everything that can be configured, read and checked once: defaults.toml, then the user's scorehouse.toml, then the environment.
+
+This is the only module that reads the environment for the program; below `flows/` nobody does.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from flows.errors import UsageError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BenchmarkSettings(_Section):
+    """What a run measures when its caller does not say; times in ms, money in USD."""
+
+    workload: str
+    repeats: Annotated[int, Field(ge=1)]
+    concurrency: Annotated[int, Field(ge=1, le=1000)]
+    sequential: bool
+    max_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    cold: bool
+    first_byte_ms: Positive
+    idle_ms: Positive
+    total_ms: Positive
+
+
+class CatalogSettings(_Section):
+    """Cost tiers in USD per 1M tokens (blended 3 input : 1 output), and the patience of a sync in ms."""
+
+    low_below_usd_per_m: Positive
+    standard_below_usd_per_m: Positive
+    timeout_ms: Positive
+
+
+class RoutingSettings(_Section):
+    """The default policy's weights, the tie of design's formula, and when evidence is called stale (s)."""
+
+    priority_weight: Share
+    quality_weight: Share
+    tie_delta: Share
+    stale_after_s: Positive
+
+
+class RetentionSettings(_Section):
+    """Days that raw rows stay in the store."""
+
+    raw_days: Annotated[int, Field(ge=1)]
+
+
+class SpoolSettings(_Section):
+    """Free disk in MB below which no call is made."""
+
+    free_floor_mb: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds everything Scorehouse keeps on this machine."""
+
+    path: Path
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store.sqlite"
+
+    @property
+    def spool(self) -> Path:
+        return self.path / "spool"
+
+    @property
+    def lake(self) -> Path:
+        return self.path / "lake"
+
+    @property
+    def scoring(self) -> Path:
+        return self.path / "scoring"
+
+    @property
+    def configuration(self) -> Path:
+        return self.path / "configuration"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+
+class Settings(BaseSettings):
+    """One frozen answer to "how is this configured?"; unknown keys and impossible values are refused at start."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    home_path: Path = Field(default=Path("~/.scorehouse"), validation_alias="SCOREHOUSE_HOME")
+    development: bool = Field(default=False, validation_alias="SCOREHOUSE_DEV")
+    default_model: str | None = Field(default=None, validation_alias="SCOREHOUSE_DEFAULT_MODEL")
+    prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
+    benchmark: BenchmarkSettings
+    catalog: CatalogSettings
+    routing: RoutingSettings
+    retention: RetentionSettings
+    spool: SpoolSettings
+
+    @property
+    def home(self) -> Home:
+        """Where the store, the lake, the snapshots and the logs lie."""
+        return Home(self.home_path.expanduser().absolute())
+
+    @classmethod
+    def settings_customise_sources(  # the signature is pydantic's
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment beats the files, which arrive as arguments."""
+        return env_settings, init_settings
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """Read the configuration: $SCOREHOUSE_CONFIG, else ./scorehouse.toml if it is there, over the defaults.
+
+    `home` takes the place of SCOREHOUSE_HOME. Raises UsageError with the file, the key and what is wrong with it.
+    """
+    named = os.environ.get("SCOREHOUSE_CONFIG")
+    user_file = Path(named or "scorehouse.toml")
+    tables = _read_toml(Path(__file__).with_name("defaults.toml"))
+    if named or user_file.is_file():
+        tables = _overlay(tables, _read_toml(user_file))
+    try:
+        settings = Settings(**tables)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        where = f"the environment variable {key}" if key in os.environ else f"{user_file}, key {key}"
+        raise UsageError(f"{where}: {first['msg']} (found {first['input']!r}).") from None
+    return settings.model_copy(update={"home_path": home}) if home else settings
+
+
+def environment_key(name: str) -> str | None:
+    """The value of one environment variable that may hold a provider's key; empty counts as absent."""
+    return os.environ.get(name) or None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"Cannot read the configuration {path}: {reason}.") from None
+
+
+def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        merged[key] = (
+            _overlay(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+        )
+    return merged
