@@ -25,7 +25,7 @@ _ATTEMPTS = 3  # a pointer that moves under each of three reads is a broken publ
 Cause = Literal["missing", "dangling", "corrupt"]
 
 
-class SnapshotUnreadable(Exception):  # noqa: N818  # it says what is wrong better than SnapshotError would
+class SnapshotUnreadable(Exception):  # it says what is wrong better than SnapshotError would
     """A published directory cannot be used: `path` is the file at fault, `detail` says in words what is wrong with it.
 
     `cause` is `missing` (nothing was ever published), `dangling` (the pointer names what is not there) or

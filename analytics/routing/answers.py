@@ -1,0 +1,226 @@
+"""From what was chosen to the answer: Python objects are made here, for the winner and its fallbacks only."""
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from . import explain
+from .board import BASES, interval
+from .choice import Choice
+from .limits import Asked, Fitting, first_failed, set_limits, what_to_relax
+from .records import Evidence, Fallback, Part, RouteAnswer, RouteQuery, Source
+from .snapshots import State
+
+_POLICY = "default"
+# The limits that a model's key alone decides; the others need a catalog.
+_BY_NAME = {"allow", "deny", "only", "ignore"}
+
+
+def chosen(state: State, asked: Asked, fitting: Fitting, choice: Choice) -> RouteAnswer:
+    """The answer when models fit: the one that was chosen, what decided for it, and who comes next."""
+    notes = _Notes.about(state, asked)
+    model = choice.model
+    evidence = _evidence(asked, model)
+    code, decided = explain.headline(asked, choice, fitting.count)
+    unusual, experience = explain.experience(asked, model, evidence)
+    notes.first(code, decided, experience, explain.arithmetic(asked, model), explain.behaviour(asked, model))
+    if unusual is not None:
+        notes.codes.append(unusual)
+    fallbacks = tuple(_fallback(asked, other) for other in choice.fallbacks)
+    best = _Model(_fallback(asked, model), _parts(asked, model), evidence)
+    return _answer("snapshot", notes, fitting.rejected, best, fallbacks)
+
+
+def nothing(state: State, asked: Asked, fitting: Fitting) -> RouteAnswer:
+    """The answer when there are scores, but no model passes every limit: say what to relax."""
+    notes = _Notes.about(state, asked)
+    agent = asked.query.agent
+    code = "agent_unknown" if agent is not None and agent not in asked.board.catalog.agents else "nothing_fits"
+    helping = what_to_relax(asked)
+    notes.first(code, explain.nothing_fits(asked, fitting.rejected), explain.relaxing(asked, helping))
+    notes.codes.extend(f"relax_{field}" for field, _ in helping)
+    return _answer("none", notes, fitting.rejected)
+
+
+def stand_in(state: State, query: RouteQuery, now: float, default_model: str | None) -> RouteAnswer:
+    """The answer without scores: the configured default model (else `default_model`), if it passes every limit."""
+    board = state.board
+    notes = _Notes.of_problems(state)
+    configured = None if board is None else board.catalog.default_model
+    key = default_model if configured is None else configured
+    if key is None:
+        notes.add("no_default_model", "No default model is configured, so there is nothing to answer with.")
+        return _answer("none", notes)
+    if board is None:
+        return _unlisted(key, query, notes)
+    model = board.catalog.position.get(key)
+    if model is None:
+        notes.add("default_unlisted", f"The default model {key} is not in the catalog, so it cannot stand in.")
+        return _answer("none", notes)
+    asked = Asked(board, board.ranking(query), query, now)
+    notes.is_simulated = bool(board.catalog.is_simulated[model])
+    name = board.catalog.display_names[model]
+    failed = first_failed(asked, model)
+    if failed is not None:
+        notes.add("default_rejected", explain.refusal(asked, failed, name))
+        return _answer("none", notes, {failed: 1})
+    notes.first("default_model", f"{name} is the default model; it stands in until there are scores.")
+    return _answer("default", notes, {}, _Model(_fallback(asked, model), _parts(asked, model), None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What an answer says of the model it names."""
+
+    named: Fallback
+    parts: tuple[Part, ...]
+    evidence: Evidence | None
+
+
+def _unlisted(key: str, query: RouteQuery, notes: "_Notes") -> RouteAnswer:
+    """Without a catalog only names can be checked; every other limit is unknown data, and an agent's models too."""
+    provider = key.partition("/")[0]
+    by_name = {
+        "allow": query.allow is None or key in query.allow,
+        "deny": key not in query.deny,
+        "only": query.only is None or provider in query.only,
+        "ignore": provider not in query.ignore,
+    }
+    failed = [
+        limit.field
+        for limit, _ in set_limits(query)
+        if not (by_name[limit.field] if limit.field in _BY_NAME else query.allow_unknown)
+    ]
+    if query.agent is not None:
+        failed.append("agent")
+    if failed:
+        notes.add(
+            "default_rejected",
+            f"The default model {key} cannot stand in: without a catalog nobody knows whether it passes {failed[0]}.",
+        )
+        return _answer("none", notes, {failed[0]: 1})
+    notes.first("default_model", f"{key} is the default model; it stands in until there is a catalog.")
+    unknown = Fallback(key, provider, key, priority=None, cost_tier=None, score=None)
+    return _answer("default", notes, {}, _Model(unknown, (), None))
+
+
+class _Notes:
+    """An answer's reasons in the making, and the age of what they rest on."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.texts: list[str] = []
+        self.snapshot_id: str | None = None
+        self.is_simulated = False
+        self.age_s: float | None = None
+        self.is_stale = False
+
+    @classmethod
+    def of_problems(cls, state: State) -> Self:
+        notes = cls()
+        for problem in state.problems:
+            notes.add(problem.code, problem.text)
+        return notes
+
+    @classmethod
+    def about(cls, state: State, asked: Asked) -> Self:
+        """What to know about the snapshot before trusting it."""
+        notes = cls.of_problems(state)
+        scores, stale_after_s = asked.board.scores, asked.board.catalog.stale_after_s
+        assert scores is not None
+        age_s = asked.now - scores.as_of_s
+        notes.snapshot_id, notes.is_simulated, notes.age_s = scores.snapshot_id, scores.is_simulated, max(0.0, age_s)
+        notes.is_stale = age_s > stale_after_s
+        if notes.is_stale:
+            old, limit = explain.duration(age_s * 1000), explain.duration(stale_after_s * 1000)
+            notes.add("stale", f"The scores are {old} old; they count as stale after {limit}.")
+        if age_s < 0:
+            ahead = explain.duration(-age_s * 1000)
+            notes.add(
+                "clock_ahead", f"The scores are dated {ahead} ahead of this machine's clock, so their age counts as 0."
+            )
+        if scores.is_simulated:
+            notes.add("simulated", "The evidence is simulated: it says nothing about real providers.")
+        return notes
+
+    def add(self, code: str, text: str) -> None:
+        self.codes.append(code)
+        self.texts.append(text)
+
+    def first(self, code: str, *texts: str | None) -> None:
+        """Put what decided before everything else."""
+        self.codes.insert(0, code)
+        self.texts[:0] = [text for text in texts if text is not None]
+
+
+def _fallback(asked: Asked, model: int) -> Fallback:
+    catalog, ranking = asked.board.catalog, asked.ranking
+    return Fallback(
+        catalog.keys[model],
+        catalog.providers[model],
+        catalog.display_names[model],
+        int(ranking.priority[model]),
+        catalog.tier_names[model],
+        float(ranking.score[model]),
+    )
+
+
+def _parts(asked: Asked, model: int) -> tuple[Part, ...]:
+    """The terms whose sum is the score; priority alone weighs 1."""
+    catalog, ranking = asked.board.catalog, asked.ranking
+    basis = int(ranking.basis[model])
+    whose = "agent_override" if ranking.of_agent[model] else "catalog"
+    priority = Part("priority", catalog.weight_priority if basis else 1.0, float(ranking.priority[model]) / 100, whose)
+    if not basis:
+        return (priority,)
+    return priority, Part("experience", catalog.weight_quality, float(ranking.quality[model]), BASES[basis])
+
+
+def _evidence(asked: Asked, model: int) -> Evidence | None:
+    rows = asked.board.experience_rows(asked.ranking, model)
+    if not rows:
+        return None
+    assert asked.board.scores is not None
+    kind, n, low, high = interval(rows)
+    return Evidence(kind, n, float(asked.ranking.quality[model]), low, high, asked.board.scores.as_of)
+
+
+def _answer(
+    source: Source,
+    notes: _Notes,
+    rejected: Mapping[str, int] | None = None,
+    model: _Model | None = None,
+    fallbacks: tuple[Fallback, ...] = (),
+) -> RouteAnswer:
+    named = None if model is None else model.named
+    return RouteAnswer(
+        model=None if named is None else named.model,
+        provider=None if named is None else named.provider,
+        display_name=None if named is None else named.display_name,
+        priority=None if named is None else named.priority,
+        cost_tier=None if named is None else named.cost_tier,
+        score=None if named is None else named.score,
+        parts=() if model is None else model.parts,
+        evidence=None if model is None else model.evidence,
+        fallbacks=fallbacks,
+        reasons=tuple(notes.texts),
+        reason_codes=tuple(notes.codes),
+        rejected=dict(rejected or {}),
+        policy=_POLICY,
+        snapshot_id=notes.snapshot_id,
+        is_simulated=notes.is_simulated,
+        age_s=notes.age_s,
+        is_stale=notes.is_stale,
+        source=source,
+        decision_id=_new_id(),
+    )
+
+
+def _new_id() -> str:
+    """A UUIDv7: ids of later decisions sort after those of earlier ones."""
+    high = (time.time_ns() // 1_000_000 & 0xFFFFFFFFFFFF) << 16 | 0x7000 | random.getrandbits(12)
+    low = 0x8000000000000000 | random.getrandbits(62)
+    text = f"{high:016x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

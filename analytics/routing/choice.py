@@ -1,0 +1,122 @@
+"""Choosing among the models that fit: the best, unless a cheaper one ties with it; then the fallbacks."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .columns import Positions
+from .limits import Asked, Fitting, fitting_order
+
+_FIRST_BLOCK = 256
+_ROUNDING = 1e-12
+_SQRT_TAU = math.sqrt(2 * math.pi)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Positions of the model chosen and its fallbacks. `instead_of` is the higher score that it tied with, `loss` the
+    quality expected to be lost by not taking that one.
+    """
+
+    model: int
+    fallbacks: list[int]
+    instead_of: int | None = None
+    loss: float = 0.0
+
+
+def expected_loss(gap: float, se: float) -> float:
+    """E[max(0, X)] of a normal X with mean `gap` >= 0 and standard deviation `se`: what the lesser one is expected to
+    cost, when the true gap may as well be wider, or the other way round.
+    """
+    if se <= 0:
+        return gap
+    z = gap / se
+    return se * math.exp(-z * z / 2) / _SQRT_TAU + gap * (1 + math.erf(z / math.sqrt(2))) / 2
+
+
+def choose(asked: Asked, fitting: Fitting) -> Choice:
+    """The best of the models that fit (there is at least one) and up to `top` - 1 fallbacks, other providers first."""
+    blocks = _blocks(fitting_order(asked, fitting), fitting)
+    hits = next(blocks)
+    if asked.query.sort is None:
+        floor = _tie_floor(asked, int(hits[0]))
+        while asked.ranking.score[hits[-1]] >= floor and (more := next(blocks, None)) is not None:
+            hits = np.concatenate((hits, more))
+        model, loss = _settle(asked, hits, floor)
+    else:
+        model, loss = int(hits[0]), 0.0
+    instead_of = int(hits[0]) if int(hits[0]) != model else None
+    return Choice(model, _fallbacks(asked, hits, blocks, model), instead_of, loss)
+
+
+def _blocks(order: Positions, fitting: Fitting) -> Iterator[Positions]:
+    """The models that fit, best first, in growing blocks: most questions are settled by the first few models."""
+    start, size = 0, _FIRST_BLOCK
+    while start < len(order):
+        block = order[start : start + size]
+        start, size = start + size, size * 4
+        if fitting.mask is not None:
+            block = block[fitting.mask[block]]
+        if len(block):
+            yield block
+
+
+def _tie_floor(asked: Asked, best: int) -> float:
+    """The score below which no model can tie with the best: the expected loss is never smaller than the gap itself."""
+    ranking, catalog = asked.ranking, asked.board.catalog
+    score = float(ranking.score[best])
+    return score - catalog.weight_quality * catalog.tie_delta - _ROUNDING if ranking.basis[best] else score
+
+
+def _settle(asked: Asked, hits: Positions, floor: float) -> tuple[int, float]:
+    """The cheapest of those that tie with the best, and the expected loss of taking it."""
+    ranking, best = asked.ranking, int(hits[0])
+    if len(hits) == 1 or ranking.score[hits[1]] < floor:
+        return best, 0.0
+    band = hits[: np.count_nonzero(ranking.score[hits] >= floor)]
+    costs = asked.board.costs(asked.query, band)
+    cheaper = np.flatnonzero(costs < costs[0])
+    if len(cheaper) > 1:
+        # A loss is at least 0.4 standard errors, which rules most of a wide band out at once.
+        widest = (asked.board.catalog.tie_delta * _SQRT_TAU) ** 2 - ranking.se[best] ** 2
+        models = band[cheaper]
+        can_tie = (ranking.score[models] == ranking.score[best]) | (ranking.se[models] ** 2 <= widest + _ROUNDING)
+        cheaper = cheaper[can_tie]
+    for index in cheaper[np.argsort(costs[cheaper], kind="stable")]:
+        loss = _loss(asked, best, int(band[index]))
+        if loss is not None:
+            return int(band[index]), loss
+    return best, 0.0
+
+
+def _loss(asked: Asked, best: int, other: int) -> float | None:
+    """The expected loss of quality if `other` is a tie with `best`, else None.
+
+    A lower priority counts as the quality that would make up for it, so that a tie is a tie in the policy's eyes too.
+    """
+    ranking, catalog = asked.ranking, asked.board.catalog
+    behind = float(ranking.score[best] - ranking.score[other])
+    if behind == 0:
+        return 0.0
+    if not (ranking.basis[best] and ranking.basis[other] and catalog.weight_quality > 0):
+        return None
+    gap = max(float(ranking.quality[best] - ranking.quality[other]), behind / catalog.weight_quality)
+    loss = expected_loss(gap, math.hypot(float(ranking.se[best]), float(ranking.se[other])))
+    return loss if loss < catalog.tie_delta else None
+
+
+def _fallbacks(asked: Asked, hits: Positions, blocks: Iterator[Positions], model: int) -> list[int]:
+    wanted = asked.query.top - 1
+    if wanted == 0:
+        return []
+    codes = asked.board.catalog.provider_code
+    while np.count_nonzero(codes[hits] != codes[model]) < wanted and (more := next(blocks, None)) is not None:
+        hits = np.concatenate((hits, more))
+    elsewhere = codes[hits] != codes[model]
+    chosen: list[int] = hits[elsewhere][:wanted].tolist()
+    if len(chosen) < wanted:
+        same = hits[~elsewhere]
+        chosen += same[same != model][: wanted - len(chosen)].tolist()
+    return chosen

@@ -1,0 +1,129 @@
+"""The lookup: one object in an agent's process that answers routing questions from memory.
+
+`route()` does no I/O and takes no lock: it reads one reference to an immutable state, which a daemon thread replaces
+when something new was published.
+"""
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .answers import chosen, nothing, stand_in
+from .choice import choose
+from .limits import Asked, sift
+from .records import RouteAnswer, RouteQuery
+from .snapshots import State, load, marks
+
+_RETRY_S = 10.0  # what could not be read is tried again after this, even if no pointer moved
+
+
+class Lookup:
+    """Answers `RouteQuery`s from the snapshots below one home directory."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        simulated: bool | None = None,
+        default_model: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._home = home
+        self._simulated = simulated
+        self._default_model = default_model
+        self._clock = clock
+        self._loading = threading.Lock()
+        self._stop = threading.Event()
+        self._state = State()
+        self.reload()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        simulated: bool | None = None,
+        watch: bool = True,
+        default_model: str | None = None,
+        poll_s: float = 0.5,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """A lookup over `path` (else `SCOREHOUSE_HOME`, else `~/.scorehouse`), which need not exist yet.
+
+        `simulated` None takes real evidence, and simulated only where no real evidence was ever published; True and
+        False insist on one kind. `default_model` (a model's key) stands in when neither configuration nor scores name
+        one. With `watch`, a daemon thread looks every `poll_s` seconds for something new; `clock` gives seconds since 1970.
+        """
+        home = Path(path or os.environ.get("SCOREHOUSE_HOME") or "~/.scorehouse").expanduser()
+        lookup = cls(home, simulated=simulated, default_model=default_model, clock=clock)
+        if watch:
+            args = (weakref.ref(lookup), lookup._stop, poll_s)  # its own factory
+            threading.Thread(target=_watch, args=args, name="scorehouse-lookup", daemon=True).start()
+        return lookup
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop watching; the lookup still answers from what it has."""
+        self._stop.set()
+
+    @property
+    def snapshot_id(self) -> str | None:
+        """The scoring snapshot in use."""
+        scoring = self._state.scoring
+        return None if scoring is None else scoring.snapshot_id
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the published snapshots, one sentence each; empty when all is well."""
+        return tuple(problem.text for problem in self._state.problems)
+
+    def reload(self) -> bool:
+        """Read what is published now; says whether another snapshot is in use than before."""
+        with self._loading:
+            before = self._state
+            self._state = load(self._home, self._simulated, before)
+            return self._state.board is not before.board
+
+    def refresh(self) -> bool:
+        """Like `reload`, but reads nothing besides the pointers if none of them moved."""
+        return marks(self._home) != self._state.marks and self.reload()
+
+    def route(self, query: RouteQuery | None = None) -> RouteAnswer:
+        """The model to take for `query`, with its fallbacks and reasons; never raises for the state of the data."""
+        query = RouteQuery() if query is None else query
+        state, now = self._state, self._clock()
+        board = state.board
+        if board is None or board.scores is None:
+            return stand_in(state, query, now, self._default_model)
+        asked = Asked(board, board.ranking(query), query, now)
+        fitting = sift(asked)
+        return (
+            chosen(state, asked, fitting, choose(asked, fitting)) if fitting.count else nothing(state, asked, fitting)
+        )
+
+
+def _watch(lookup: "weakref.ref[Lookup]", stop: threading.Event, poll_s: float) -> None:
+    """Reload when a pointer moves, and now and then while something is unreadable; ends with the lookup."""
+    last_try = time.monotonic()
+    while not stop.wait(poll_s):
+        watched = lookup()
+        if watched is None:
+            return
+        if watched.problems and time.monotonic() - last_try >= _RETRY_S:
+            last_try = time.monotonic()
+            watched.reload()
+        else:
+            watched.refresh()
+        del watched  # or this thread would keep it alive while it waits
