@@ -3,6 +3,8 @@ select model, scope, task_type, agent, quality, quality_n, quality_low, quality_
 from routing_scores
 where
     (quality is null) <> (quality_n = 0)
+    or (quality is null) <> (quality_low is null)
+    or (quality is null) <> (quality_se is null)
     or not coalesce(
         isfinite(quality) and quality between -1e-9 and 1 + 1e-9
         and quality_low <= quality + 1e-9 and quality <= quality_high + 1e-9, true

@@ -35,7 +35,7 @@ with requests as (
         e.model as model_name,
         e.domain,
         e.task_type,
-        case when e.success then 'ok' else 'failed' end as outcome,
+        case when e.success then 'ok' when not e.success then 'failed' end as outcome,
         e.latency_ms,
         e.ttft_ms,
         cast(null as double) as tps,

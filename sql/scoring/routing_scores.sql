@@ -68,15 +68,19 @@ scored as (
     select * from domains_of_all_time
 ),
 
+-- a sum of millionths divided may come out a hair above 1
+scored_with_n as (
+    select * replace (case when quality is not null then least(1.0, quality) end as quality, nullif(quality_n, 0) as quality_n)
+    from scored
+),
+
 wilson as (
     select
         *,
         1.959963984540054 as z,
         (quality + z * z / (2 * quality_n)) / (1 + z * z / quality_n) as middle,
-        -- rounding may leave a mean of 1 a hair above it
-        z * sqrt(greatest(0, quality * (1 - quality)) / quality_n + z * z / (4.0 * quality_n * quality_n))
-        / (1 + z * z / quality_n) as reach
-    from scored
+        z * sqrt(quality * (1 - quality) / quality_n + z * z / (4.0 * quality_n * quality_n)) / (1 + z * z / quality_n) as reach
+    from scored_with_n
 ),
 
 operational as (
@@ -96,10 +100,11 @@ select
     w.agent,
     cast(null as varchar) as tenant_id,
     w.quality,
-    w.quality_n,
+    coalesce(w.quality_n, 0) as quality_n,
     w.reach / w.z as quality_se,
-    greatest(0.0, w.middle - w.reach) as quality_low,
-    least(1.0, w.middle + w.reach) as quality_high,
+    -- greatest and least ignore nulls: an interval of nothing must stay null
+    case when w.quality_n > 0 then greatest(0.0, w.middle - w.reach) end as quality_low,
+    case when w.quality_n > 0 then least(1.0, w.middle + w.reach) end as quality_high,
     w.evidence,
     w.usage_count,
     o.failure_rate,

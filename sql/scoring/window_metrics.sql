@@ -34,8 +34,9 @@ select
     m.graded,
     m.correct,
     m.accuracy,
-    greatest(0.0, m.accuracy_middle - m.accuracy_reach) as accuracy_low,
-    least(1.0, m.accuracy_middle + m.accuracy_reach) as accuracy_high,
+    -- greatest and least ignore nulls: an interval of nothing must stay null
+    case when m.graded > 0 then greatest(0.0, m.accuracy_middle - m.accuracy_reach) end as accuracy_low,
+    case when m.graded > 0 then least(1.0, m.accuracy_middle + m.accuracy_reach) end as accuracy_high,
     m.failure_rate,
     greatest(0.0, m.failure_middle - m.failure_reach) as failure_rate_low,
     least(1.0, m.failure_middle + m.failure_reach) as failure_rate_high,
