@@ -15,7 +15,7 @@ _CREDENTIAL = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hvs|hvb)[-_.][\w.*-]{6,}"
     r"|\b(?:bearer|basic)\s+[\w.~+/=*-]{6,}"
     r"|\beyJ[\w-]{8,}\.[\w.-]+"
-    r"|(?:api[-_ ]?key|authorization|token|secret|password)[\"']?\s*[:=]\s*[\"']?[\w.~+/=*-]{6,}",
+    r"|(?:api[-_ ]?key|authorization|token|secret|password)[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic)\s+)?[\w.~+/=*-]{6,}",
     re.IGNORECASE,
 )
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@\"'<>]{1,400}@", re.IGNORECASE)
