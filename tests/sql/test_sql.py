@@ -76,7 +76,8 @@ def _inputs(case: Path) -> dict[str, pa.Table]:
 def _params(case: Path) -> dict[str, Any]:
     path = case / "params.yaml"
     given = yaml.safe_load(path.read_text()) if path.exists() else {}
-    return DEFAULTS["params"] | given
+    merged: dict[str, Any] = DEFAULTS["params"] | given
+    return merged
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
