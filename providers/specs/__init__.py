@@ -17,7 +17,7 @@ _HERE = Path(__file__).parent
 _SPEC_FIELDS = frozenset(field.name for field in fields(ProviderSpec))
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _VERSION = re.compile(r"v\d+[a-z0-9]*")
-_DEPLOYMENT = re.compile(r"(?P<root>.*?)(?P<deployment>/openai/deployments/[^/]+)(?:/chat/completions)?")
+_DEPLOYMENT = re.compile(r"(?P<root>.*?)/openai/deployments/(?P<deployment>[^/]+)(?:/chat/completions)?")
 
 
 @cache
@@ -115,7 +115,7 @@ def _paths(url: SplitResult, models_endpoint: str | None, known: Mapping[str, An
     dated = _DEPLOYMENT.fullmatch(url.path.rstrip("/"))
     if dated:
         base = dated["root"]
-        chat_path, models_path = f"{dated['deployment']}/chat/completions", "/openai/models"
+        chat_path, models_path = "/openai/deployments/{model}/chat/completions", "/openai/models"
     else:
         base = _base_path(url.path, chat_path, urlsplit(known["base_url"]).path)
     if models_endpoint:

@@ -73,12 +73,12 @@ def test_a_url_is_understood_however_it_is_written(provider_type: str, given: st
     assert chat_url(provider_type=provider_type, base_url=given) == expected
 
 
-def test_a_dated_azure_url_keeps_its_deployment_and_version() -> None:
+def test_a_dated_azure_url_keeps_its_version_and_leaves_room_for_the_deployment() -> None:
     spec = specs.make_spec(
         row("azure", "https://mine.openai.azure.com/openai/deployments/chat-4o/chat/completions?api-version=2024-10-21")
     )
     assert spec.base_url == "https://mine.openai.azure.com"
-    assert spec.chat_path == "/openai/deployments/chat-4o/chat/completions"
+    assert spec.chat_path == "/openai/deployments/{model}/chat/completions"
     assert spec.models_path == "/openai/models"
     assert spec.query == {"api-version": "2024-10-21"}
 

@@ -1,0 +1,225 @@
+"""One entry of a models endpoint, read into a `Model`: the spellings of all providers, as tables.
+
+What an entry does not say stays unknown; a claim keeps its origin (declared by the provider, or inferred from the name).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from providers.dialects.fields import items, mapping, string
+from providers.records import Model
+from providers.redact import label
+
+LONG_CONTEXT = 100_000  # tokens; the threshold of the capability long_context
+HIGHEST_PRICE = Decimal(100_000)  # USD per 1M tokens; more is a mistake or an attack
+_LONGEST_CONTEXT = 10**9
+_MILLION = Decimal(1_000_000)
+_NOTHING = (Decimal(0), Decimal(0))
+
+# A provider's word for a kind of model (its field type or mode, an Ollama capability, an output modality) -> our word.
+_TYPES = {
+    "chat": "chat", "code": "chat", "llm": "chat", "vlm": "chat", "text": "chat", "responses": "chat",
+    "language": "completion", "completion": "completion",
+    "embedding": "embedding", "embeddings": "embedding",
+    "image": "image", "image_generation": "image", "video": "video", "video_generation": "video",
+    "audio": "speech", "audio_speech": "speech", "transcribe": "transcription", "audio_transcription": "transcription",
+    "moderation": "moderation", "rerank": "rerank", "realtime": "realtime",
+}  # fmt: skip
+# Where the provider says nothing: the first pattern that its id holds.
+_TYPES_BY_ID = tuple(
+    (re.compile(pattern), kind)
+    for pattern, kind in (
+        (r"embed|(?:^|[/-])(?:bge|e5|gte|voyage)-", "embedding"),
+        (r"rerank", "rerank"),
+        (r"whisper|transcribe", "transcription"),
+        (r"(?:^|[/-])tts(?:-|$)|orpheus|speech", "speech"),
+        (r"dall-e|(?:^|[/-])image|-image(?:-|$)|flux|sdxl|stable-diffusion", "image"),
+        (r"moderation|guard|shield", "moderation"),
+        (r"realtime", "realtime"),
+        (r"davinci-002|babbage-002|gpt-3\.5-turbo-instruct", "completion"),
+    )
+)
+_CODE_BY_ID = re.compile(r"(?:^|[/_.-])codex?(?:$|[/_.:-])|(?<!en)(?<!de)coder|codestral|devstral|starcoder|codellama")
+
+_CONTEXT_FIELDS = (
+    "context_window", "context_length", "max_model_len", "max_input_tokens", "max_context_length", "loaded_context_length",
+)  # fmt: skip
+# capability -> the names under which providers claim it, in `capabilities` (a list or an object) or as `supports_*`.
+_CLAIMS: Mapping[str, tuple[str, ...]] = {
+    "vision": ("vision", "image_input"),
+    "audio": ("audio", "audio_input"),
+    "function_calling": ("tools", "function_calling", "trained_for_tool_use", "tool_use"),
+    "code": ("code",),
+}
+
+
+class BadEntry(ValueError):
+    """An entry that is no model; the message says why."""
+
+
+def read_entry(entry: Any, *, zero_is_free: bool = True) -> tuple[Model, str | None]:
+    """The model that an entry describes (its tier not yet set), and what was unusable about it, if anything.
+
+    `zero_is_free` is False where a price of 0 may mean "not priced" (Together): there only an id that ends in -free is.
+    Raises `BadEntry`.
+    """
+    if not isinstance(entry, dict):
+        raise BadEntry("not an object")
+    external_id = next((name for key in ("id", "name", "model") if (name := string(entry.get(key)))), None)
+    if external_id is None:
+        raise BadEntry("no id")
+    if label(external_id) != external_id:
+        raise BadEntry("an id with control characters, spaces at its ends or more than 200 characters")
+    declared_type = _declared_type(entry)
+    model_type = declared_type or next(
+        (kind for pattern, kind in _TYPES_BY_ID if pattern.search(external_id.lower())), "chat"
+    )
+    context = _context(entry)
+    complaint = None
+    try:
+        prices = _prices(entry)
+    except BadEntry as error:
+        prices, complaint = (None, None), f"kept without a price: {error}"
+    if prices == _NOTHING and not zero_is_free and not external_id.lower().endswith("-free"):
+        prices = (None, None)
+    return (
+        Model(
+            external_id=external_id,
+            display_name=_display_name(entry, external_id),
+            model_type=model_type,
+            capabilities=_capabilities(entry, external_id, model_type, declared_type, context),
+            context_window=context,
+            input_price_per_m=prices[0],
+            output_price_per_m=prices[1],
+            raw=entry,
+        ),
+        complaint,
+    )
+
+
+def _display_name(entry: Mapping[str, Any], external_id: str) -> str:
+    names = (string(entry.get("display_name")), string(entry.get("name")), external_id.rpartition("/")[2])
+    return next((shown for name in names if (shown := label(name))), external_id)
+
+
+def _declared_type(entry: Mapping[str, Any]) -> str | None:
+    claimed = mapping(entry.get("capabilities"))
+    azure = [
+        kind for name, kind in (("chat_completion", "chat"), ("embeddings", "embedding")) if claimed.get(name) is True
+    ]
+    architecture = mapping(entry.get("architecture"))
+    words = [
+        entry.get("type"),
+        entry.get("mode"),
+        mapping(entry.get("model_info")).get("mode"),
+        *(word for word in items(entry.get("capabilities")) if word in {"embedding", "completion"}),
+        *sorted(items(architecture.get("output_modalities")), key=lambda word: word != "text"),
+    ]
+    known = [_TYPES[word] for word in words if isinstance(word, str) and word in _TYPES]
+    if "completion" in items(entry.get("capabilities")):  # Ollama's word for a model that chats
+        return "embedding" if "embedding" in known else "chat"
+    return next(iter(azure + known), None)
+
+
+def _capabilities(
+    entry: Mapping[str, Any], external_id: str, model_type: str, declared_type: str | None, context: int | None
+) -> dict[str, str]:
+    """Capability -> origin. Absent means unknown, not missing."""
+    found: dict[str, str] = {}
+    if model_type in {"chat", "completion"}:
+        found["text"] = "declared" if declared_type else "inferred"
+    architecture = mapping(entry.get("architecture"))
+    taken = {word for word in items(architecture.get("input_modalities")) if isinstance(word, str)}
+    given = {word for word in items(architecture.get("output_modalities")) if isinstance(word, str)}
+    declared = {
+        "vision": "image" in taken or entry.get("type") == "vlm",
+        "audio": "audio" in taken | given,
+        "function_calling": "tools" in items(entry.get("supported_parameters")),
+        "code": entry.get("type") == "code",
+    }
+    for capability, names in _CLAIMS.items():
+        if declared[capability] or any(_claims(entry, name) for name in names):
+            found[capability] = "declared"
+    if context is not None and context >= LONG_CONTEXT:
+        found["long_context"] = "declared"
+    if _CODE_BY_ID.search(external_id.lower()):
+        found.setdefault("code", "inferred")
+    return found
+
+
+def _claims(entry: Mapping[str, Any], name: str) -> bool:
+    claimed = entry.get("capabilities")
+    if isinstance(claimed, list) and name in claimed:
+        return True
+    value = mapping(claimed).get(name)
+    supports = f"supports_{name}"
+    return True in {
+        value is True,
+        mapping(value).get("supported") is True,
+        entry.get(supports) is True,
+        mapping(entry.get("model_info")).get(supports) is True,
+    }
+
+
+def _context(entry: Mapping[str, Any]) -> int | None:
+    """The context window in tokens; what the route in use offers goes before what the model could take."""
+    info, meta = mapping(entry.get("model_info")), mapping(entry.get("meta"))
+    candidates: Iterable[Any] = (
+        mapping(entry.get("top_provider")).get("context_length"),
+        *(entry.get(name) for name in _CONTEXT_FIELDS),
+        *(info.get(name) for name in _CONTEXT_FIELDS),
+        meta.get("n_ctx"),
+        meta.get("n_ctx_train"),
+    )
+    return next(
+        (
+            value
+            for value in candidates
+            if isinstance(value, int) and value is not True and 0 < value <= _LONGEST_CONTEXT
+        ),
+        None,
+    )
+
+
+def _prices(entry: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:
+    """Input and output price in USD per 1M tokens. Per token under prompt/completion or *_cost_per_token, per 1M under
+    input/output. Raises `BadEntry` for a price that is none.
+    """
+    pricing, info = mapping(entry.get("pricing")), mapping(entry.get("model_info"))
+    per_token = (
+        _first(pricing.get("prompt"), entry.get("input_cost_per_token"), info.get("input_cost_per_token")),
+        _first(pricing.get("completion"), entry.get("output_cost_per_token"), info.get("output_cost_per_token")),
+    )
+    if per_token != (None, None):
+        prices = _price(per_token[0], _MILLION), _price(per_token[1], _MILLION)
+    else:
+        prices = _price(pricing.get("input"), Decimal(1)), _price(pricing.get("output"), Decimal(1))
+    extras = (_price(pricing.get(name), Decimal(1)) for name in ("request", "image"))
+    if prices == _NOTHING and any(extras):
+        return None, None  # paid by the request: tokens that cost nothing do not make it free
+    return prices
+
+
+def _price(value: Any, factor: Decimal) -> Decimal | None:
+    """A price; None for none, or for -1, which says that it varies."""
+    if value is None:
+        return None
+    try:
+        price = (
+            Decimal(str(value))
+            if isinstance(value, str | int | float) and not isinstance(value, bool)
+            else Decimal("NaN")
+        )
+    except InvalidOperation:
+        price = Decimal("NaN")
+    if price == -1:
+        return None
+    if not price.is_finite() or not 0 <= price <= HIGHEST_PRICE / factor:
+        raise BadEntry(f"{label(str(value))!r} is no price")
+    return price * factor
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
