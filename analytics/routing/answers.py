@@ -4,12 +4,12 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 from . import explain
 from .board import BASES, interval
-from .choice import Choice
-from .limits import Asked, Fitting, first_failed, set_limits, what_to_relax
+from .choice import Choice, choose
+from .columns import Scores
+from .limits import Asked, Fitting, first_failed, set_limits, sift, what_to_relax
 from .records import Evidence, Fallback, Part, RouteAnswer, RouteQuery, Source
 from .snapshots import State
 
@@ -18,36 +18,79 @@ _POLICY = "default"
 _BY_NAME = {"allow", "deny", "only", "ignore"}
 
 
-def chosen(state: State, asked: Asked, fitting: Fitting, choice: Choice) -> RouteAnswer:
-    """The answer when models fit: the one that was chosen, what decided for it, and who comes next."""
-    notes = _Notes.about(state, asked)
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What an answer says of the model it names."""
+
+    named: Fallback
+    parts: tuple[Part, ...]
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Everything of an answer that stays true as long as the board does: all but its age and its id."""
+
+    source: Source
+    model: _Model | None
+    fallbacks: tuple[Fallback, ...]
+    texts: tuple[str, ...]
+    codes: tuple[str, ...]
+    rejected: Mapping[str, int]
+
+
+def settle(asked: Asked) -> Settled:
+    """Sift, choose, and say why; the answer names a model if any passes every limit."""
+    fitting = sift(asked)
+    return _chosen(asked, fitting, choose(asked, fitting)) if fitting.count else _nothing(asked, fitting)
+
+
+def answer(state: State, scores: Scores, stale_after_s: float, settled: Settled, now: float) -> RouteAnswer:
+    """A settled question, answered at `now` (seconds since 1970): with the age of the scores, and what to know of them."""
+    notes = _Notes(list(settled.codes), list(settled.texts))
+    notes.add_problems(state)
+    notes.add_scores(scores, stale_after_s, now)
+    return _answer(settled.source, notes, settled.rejected, settled.model, settled.fallbacks)
+
+
+def _chosen(asked: Asked, fitting: Fitting, choice: Choice) -> Settled:
     model = choice.model
     evidence = _evidence(asked, model)
     code, decided = explain.headline(asked, choice, fitting.count)
     unusual, experience = explain.experience(asked, model, evidence)
-    notes.first(code, decided, experience, explain.arithmetic(asked, model), explain.behaviour(asked, model))
-    if unusual is not None:
-        notes.codes.append(unusual)
-    fallbacks = tuple(_fallback(asked, other) for other in choice.fallbacks)
-    best = _Model(_fallback(asked, model), _parts(asked, model), evidence)
-    return _answer("snapshot", notes, fitting.rejected, best, fallbacks)
+    texts = (decided, experience, explain.arithmetic(asked, model), explain.behaviour(asked, model))
+    return Settled(
+        source="snapshot",
+        model=_Model(_fallback(asked, model), _parts(asked, model), evidence),
+        fallbacks=tuple(_fallback(asked, other) for other in choice.fallbacks),
+        texts=tuple(text for text in texts if text is not None),
+        codes=(code,) if unusual is None else (code, unusual),
+        rejected=fitting.rejected,
+    )
 
 
-def nothing(state: State, asked: Asked, fitting: Fitting) -> RouteAnswer:
-    """The answer when there are scores, but no model passes every limit: say what to relax."""
-    notes = _Notes.about(state, asked)
+def _nothing(asked: Asked, fitting: Fitting) -> Settled:
+    """There are scores, but no model passes every limit: say what to relax."""
     agent = asked.query.agent
     code = "agent_unknown" if agent is not None and agent not in asked.board.catalog.agents else "nothing_fits"
     helping = what_to_relax(asked)
-    notes.first(code, explain.nothing_fits(asked, fitting.rejected), explain.relaxing(asked, helping))
-    notes.codes.extend(f"relax_{field}" for field, _ in helping)
-    return _answer("none", notes, fitting.rejected)
+    advice = explain.relaxing(asked, helping)
+    said = explain.nothing_fits(asked, fitting.rejected)
+    return Settled(
+        source="none",
+        model=None,
+        fallbacks=(),
+        texts=(said,) if advice is None else (said, advice),
+        codes=(code, *(f"relax_{field}" for field, _ in helping)),
+        rejected=fitting.rejected,
+    )
 
 
 def stand_in(state: State, query: RouteQuery, now: float, default_model: str | None) -> RouteAnswer:
     """The answer without scores: the configured default model (else `default_model`), if it passes every limit."""
     board = state.board
-    notes = _Notes.of_problems(state)
+    notes = _Notes([], [])
+    notes.add_problems(state)
     configured = None if board is None else board.catalog.default_model
     key = default_model if configured is None else configured
     if key is None:
@@ -68,15 +111,6 @@ def stand_in(state: State, query: RouteQuery, now: float, default_model: str | N
         return _answer("none", notes, {failed: 1})
     notes.first("default_model", f"{name} is the default model; it stands in until there are scores.")
     return _answer("default", notes, {}, _Model(_fallback(asked, model), _parts(asked, model), None))
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """What an answer says of the model it names."""
-
-    named: Fallback
-    parts: tuple[Part, ...]
-    evidence: Evidence | None
 
 
 def _unlisted(key: str, query: RouteQuery, notes: "_Notes") -> RouteAnswer:
@@ -109,50 +143,42 @@ def _unlisted(key: str, query: RouteQuery, notes: "_Notes") -> RouteAnswer:
 class _Notes:
     """An answer's reasons in the making, and the age of what they rest on."""
 
-    def __init__(self) -> None:
-        self.codes: list[str] = []
-        self.texts: list[str] = []
+    def __init__(self, codes: list[str], texts: list[str]) -> None:
+        self.codes = codes
+        self.texts = texts
         self.snapshot_id: str | None = None
         self.is_simulated = False
         self.age_s: float | None = None
         self.is_stale = False
 
-    @classmethod
-    def of_problems(cls, state: State) -> Self:
-        notes = cls()
+    def add_problems(self, state: State) -> None:
         for problem in state.problems:
-            notes.add(problem.code, problem.text)
-        return notes
+            self.add(problem.code, problem.text)
 
-    @classmethod
-    def about(cls, state: State, asked: Asked) -> Self:
+    def add_scores(self, scores: Scores, stale_after_s: float, now: float) -> None:
         """What to know about the snapshot before trusting it."""
-        notes = cls.of_problems(state)
-        scores, stale_after_s = asked.board.scores, asked.board.catalog.stale_after_s
-        assert scores is not None
-        age_s = asked.now - scores.as_of_s
-        notes.snapshot_id, notes.is_simulated, notes.age_s = scores.snapshot_id, scores.is_simulated, max(0.0, age_s)
-        notes.is_stale = age_s > stale_after_s
-        if notes.is_stale:
+        age_s = now - scores.as_of_s
+        self.snapshot_id, self.is_simulated, self.age_s = scores.snapshot_id, scores.is_simulated, max(0.0, age_s)
+        self.is_stale = age_s > stale_after_s
+        if self.is_stale:
             old, limit = explain.duration(age_s * 1000), explain.duration(stale_after_s * 1000)
-            notes.add("stale", f"The scores are {old} old; they count as stale after {limit}.")
+            self.add("stale", f"The scores are {old} old; they count as stale after {limit}.")
         if age_s < 0:
             ahead = explain.duration(-age_s * 1000)
-            notes.add(
+            self.add(
                 "clock_ahead", f"The scores are dated {ahead} ahead of this machine's clock, so their age counts as 0."
             )
         if scores.is_simulated:
-            notes.add("simulated", "The evidence is simulated: it says nothing about real providers.")
-        return notes
+            self.add("simulated", "The evidence is simulated: it says nothing about real providers.")
 
     def add(self, code: str, text: str) -> None:
         self.codes.append(code)
         self.texts.append(text)
 
-    def first(self, code: str, *texts: str | None) -> None:
+    def first(self, code: str, text: str) -> None:
         """Put what decided before everything else."""
         self.codes.insert(0, code)
-        self.texts[:0] = [text for text in texts if text is not None]
+        self.texts.insert(0, text)
 
 
 def _fallback(asked: Asked, model: int) -> Fallback:

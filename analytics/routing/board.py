@@ -46,12 +46,13 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Board:
-    """What `route()` reads: immutable but for its cache of rankings."""
+    """What `route()` reads: immutable but for what it remembers, its rankings and (`memory`) what it was asked before."""
 
     catalog: Catalog
     scores: Scores | None
     measured: Mapping[str, Floats]
     last_seen: Floats
+    memory: dict[RouteQuery, Any] = field(default_factory=dict)
     _rankings: dict[tuple[Any, ...], Ranking] = field(default_factory=dict)
 
     @classmethod

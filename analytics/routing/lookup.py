@@ -13,12 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .answers import chosen, nothing, stand_in
-from .choice import choose
-from .limits import Asked, sift
+from .answers import Settled, answer, settle, stand_in
+from .board import Board
+from .limits import Asked
 from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
 
+_REMEMBERED = 4_096  # questions, each about 2 KB
 _RETRY_S = 10.0  # what could not be read is tried again after this, even if no pointer moved
 
 
@@ -107,11 +108,20 @@ class Lookup:
         board = state.board
         if board is None or board.scores is None:
             return stand_in(state, query, now, self._default_model)
-        asked = Asked(board, board.ranking(query), query, now)
-        fitting = sift(asked)
-        return (
-            chosen(state, asked, fitting, choose(asked, fitting)) if fitting.count else nothing(state, asked, fitting)
-        )
+        settled = self._settled(board, query, now)
+        return answer(state, board.scores, board.catalog.stale_after_s, settled, now)
+
+    def _settled(self, board: Board, query: RouteQuery, now: float) -> Settled:
+        """Agents ask the same questions again and again: what a board said once, it says again."""
+        known: dict[RouteQuery, Settled] = board.memory
+        settled = known.get(query)
+        if settled is None:
+            settled = settle(Asked(board, board.ranking(query), query, now))
+            if query.max_age_s is None:  # or the answer would depend on the time of asking
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[query] = settled
+        return settled
 
 
 def _watch(lookup: "weakref.ref[Lookup]", stop: threading.Event, poll_s: float) -> None:

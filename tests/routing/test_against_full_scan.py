@@ -67,7 +67,7 @@ def make_world(rng: random.Random, size: int) -> full_scan.World:
         times: dict[str, Any] = {
             "last_seen": rng.choice([None, NOW - timedelta(seconds=rng.choice([0, 3600, 86_400]))])
         }
-        speed = {
+        speed: dict[str, Any] = {
             name: some(rng, 100, 3_000) for name in ("latency_p50_ms", "latency_p95_ms", "ttft_p95_ms", "tps_mean")
         }
         if rng.random() < 0.9:
