@@ -10,6 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -128,10 +129,9 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the file and its lock, and give back what was reserved."""
-        try:
+        with suppress(OSError):  # zeros behind the last line, or half a line, are no content
             os.ftruncate(self._descriptor, self._end)
-        finally:
-            os.close(self._descriptor)
+        os.close(self._descriptor)
 
     def remove(self) -> None:
         """Delete the file, then let go of it: nobody else can have got its lock in between."""
