@@ -218,7 +218,9 @@ class _Call:
 
     async def _chunks(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         size = 0
-        async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_raw())) as raw:
+        # A double at httpx's transport seam may hand in a response that is whole already.
+        body = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
+        async with aclosing(cast("AsyncGenerator[bytes, None]", body)) as raw:
             async for chunk in raw:
                 self.clock.alive()
                 size += len(chunk)

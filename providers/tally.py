@@ -110,7 +110,7 @@ class Tally:
         if output == 0 and text_bytes:
             output = None  # a placeholder, as some gateways send
         told = usage.input_tokens is not None and output is not None
-        guess = not told and (text_bytes > 0 or self.is_complete) and self.error is None
+        guess = not told and (text_bytes > 0 or (self.is_complete and self.error is None))
         input_tokens = usage.input_tokens
         if guess and input_tokens is None:
             input_tokens = estimate(prompt.text) + estimate(prompt.system or "")

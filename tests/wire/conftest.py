@@ -1,15 +1,13 @@
 """Fixtures of the wire's tests."""
 
-from collections.abc import Awaitable, Callable
+import socket
 
 import pytest
-from wire.loopback import CHAT, PROMPT, SOON, Script, request, serving
+from wire.loopback import CHAT, PROMPT, SOON, Ask, Script, request, serving
 
 from providers.measure import Measurement
 from providers.records import Deadlines, Prompt, ProviderSpec
 from providers.transport import open_client
-
-Ask = Callable[..., Awaitable[Measurement]]
 
 
 @pytest.fixture
@@ -30,3 +28,12 @@ def ask() -> Ask:
                 return await request(client, spec, prompt=prompt, deadlines=deadlines, api_key=api_key)
 
     return run
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

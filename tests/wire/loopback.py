@@ -71,6 +71,7 @@ class Conversation:
 
 
 Script = Callable[[Conversation], Awaitable[None]]
+Ask = Callable[..., Awaitable[Measurement]]
 
 
 @dataclass
