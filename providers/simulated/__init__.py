@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -35,12 +36,28 @@ class Simulated:
         return make_spec({**row, "base_url": base_url})
 
     def log(self) -> list[dict[str, Any]]:
-        """The log so far, in order: a `received` line per request, a `done` line when it is over. Times are nanoseconds of
-        the monotonic clock that `time.monotonic_ns()` reads.
+        """The log so far, in order: a `received` line per request, a `done` line when it is over (`connection.Truth`).
+
+        `outcome` is ok, listed (the models endpoint: `model` is None), the name of a fault, client_closed, not_found,
+        bad_request or unauthorized. Times are nanoseconds of the monotonic clock that `time.monotonic_ns()` reads.
         """
         # A line that is being written now has no newline yet.
         lines = self.log_path.read_text("utf-8").split("\n")[:-1]
         return [json.loads(line) for line in lines]
+
+    def truth(self, request_id: str, *, within_s: float = 5.0) -> dict[str, Any]:
+        """The `done` line of one request, which is written just after its client has the last byte.
+
+        Raises `TimeoutError` if it does not come.
+        """
+        deadline = time.monotonic() + within_s
+        while True:
+            for entry in self.log():
+                if entry["event"] == "done" and entry["request_id"] == request_id:
+                    return entry
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no request '{request_id}' was over within {within_s:g} s")
+            time.sleep(0.002)
 
 
 def provider_rows(port: int) -> list[dict[str, Any]]:
@@ -87,7 +104,10 @@ def running(
         ]
         command += ["--gold", *map(str, gold)] + (["--key", key] if key else [])
         pipe = subprocess.PIPE
-        process = stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors))  # noqa: S603
+        # In a session of its own: a Ctrl-C meant for us must not end it under our last requests.
+        process = stack.enter_context(
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True)  # noqa: S603
+        )
         stack.callback(process.kill)
         assert process.stdout is not None
         ready = process.stdout.readline()

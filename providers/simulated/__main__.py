@@ -9,6 +9,7 @@ import gc
 import json
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from providers.simulated import provider_rows
@@ -31,7 +32,8 @@ def main() -> None:
     parser.add_argument("--key", help="the key that callers must show; none by default")
     arguments = parser.parse_args()
     world = World(arguments.seed, read_questions(arguments.gold))
-    asyncio.run(_run(Server(world, Log(arguments.log), arguments.key), arguments.port))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_run(Server(world, Log(arguments.log), arguments.key), arguments.port))
 
 
 async def _run(server: Server, port: int) -> None:

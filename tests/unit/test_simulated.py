@@ -56,16 +56,6 @@ def events(response: httpx.Response) -> list[Any]:
     return [line if line == "[DONE]" else json.loads(line) for line in data]
 
 
-def logged(world: Simulated, request_id: str, event: str = "done") -> dict[str, Any]:
-    """The line of the log about a request, once it is there."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        for entry in world.log():
-            if entry["event"] == event and entry["request_id"] == request_id:
-                return entry
-    raise AssertionError(f"no {event} line for {request_id}")
-
-
 def test_a_chat_stream_has_role_text_finish_usage_and_terminator(world: Simulated, client: httpx.Client) -> None:
     response = post(client, world, "aurora-mini", stream_options={"include_usage": True}, request_id="chat-1")
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -75,7 +65,7 @@ def test_a_chat_stream_has_role_text_finish_usage_and_terminator(world: Simulate
     assert text.endswith(".")
     assert last["choices"][0]["finish_reason"] == "stop"
     assert usage["choices"] == []
-    assert usage["usage"]["completion_tokens"] == len(middle) == logged(world, "chat-1")["tokens"]
+    assert usage["usage"]["completion_tokens"] == len(middle) == world.truth("chat-1")["tokens"]
     assert done == "[DONE]"
 
 
@@ -98,7 +88,7 @@ def test_a_messages_stream_has_blocks_that_open_and_close(world: Simulated, clie
     assert set(deltas[12:]) == {"text_delta"}
     usage = events(response)[-2]["usage"]
     assert usage["output_tokens"] == len(deltas)
-    entry = logged(world, "messages-1")
+    entry = world.truth("messages-1")
     assert entry["received_ns"] < entry["first_reasoning_ns"] < entry["first_token_ns"] < entry["last_token_ns"]
 
 
@@ -116,7 +106,7 @@ def test_the_log_holds_the_true_times_on_the_clients_clock(world: Simulated, cli
     before_ns = time.monotonic_ns()
     post(client, world, "aurora-mini", request_id="times-1")
     after_ns = time.monotonic_ns()
-    entry = logged(world, "times-1")
+    entry = world.truth("times-1")
     assert (entry["provider"], entry["model"], entry["outcome"]) == ("sim-aurora", "aurora-mini", "ok")
     assert before_ns < entry["received_ns"] < entry["first_token_start_ns"] < entry["first_token_ns"]
     assert entry["first_token_ns"] < entry["last_token_ns"] < entry["end_ns"]
@@ -133,7 +123,7 @@ def test_a_request_is_in_the_log_before_its_answer_begins(world: Simulated, clie
         pieces = response.iter_raw()
         next(pieces)
         assert [entry["event"] for entry in world.log() if entry["request_id"] == "early-1"] == ["received"]
-    assert logged(world, "early-1")["outcome"] == "client_closed"
+    assert world.truth("early-1")["outcome"] == "client_closed"
 
 
 def test_gold_questions_are_answered_as_the_log_says(world: Simulated, client: httpx.Client) -> None:
@@ -141,7 +131,7 @@ def test_gold_questions_are_answered_as_the_log_says(world: Simulated, client: h
     for count in range(5):
         response = post(client, world, "aurora-plus", prompt=prompt, request_id=f"gold-{count}")
         text = "".join(event["choices"][0]["delta"].get("content", "") for event in events(response)[:-1])
-        assert (question.expected_answer in text) == logged(world, f"gold-{count}")["correct"]
+        assert (question.expected_answer in text) == world.truth(f"gold-{count}")["correct"]
 
 
 def test_two_servers_of_one_seed_answer_alike(client: httpx.Client) -> None:
@@ -180,17 +170,17 @@ def test_an_anthropic_listing_comes_in_pages(world: Simulated, client: httpx.Cli
 def test_each_refusal_has_its_status_and_the_dialects_body(
     world: Simulated, client: httpx.Client, key: str, name: str
 ) -> None:
-    response = post(client, world, f"fault/{name}", key=key)
+    response = post(client, world, f"fault/{name}", key=key, request_id=f"{key}-{name}")
     assert response.status_code == int(name.split("_")[1])
     assert response.json()["error"]["message"]
     assert ("type" in response.json()) == (key == "sim-cascade")
-    assert logged(world, "none")["outcome"]
+    assert world.truth(f"{key}-{name}")["outcome"] == name
 
 
 @pytest.mark.parametrize("key", ["sim-aurora", "sim-cascade"])
 @pytest.mark.parametrize("name", ["stall_headers", "stall_stream", "drip"])
 def test_a_stall_outlives_the_readers_patience(world: Simulated, client: httpx.Client, key: str, name: str) -> None:
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx.TimeoutException):
         post(client, world, f"fault/{name}", key=key, timeout=0.04)
 
 
@@ -198,7 +188,7 @@ def test_a_stall_outlives_the_readers_patience(world: Simulated, client: httpx.C
 def test_a_broken_connection_is_an_error_to_the_client(world: Simulated, client: httpx.Client, name: str) -> None:
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         post(client, world, f"fault/{name}", request_id=name)
-    assert logged(world, name)["outcome"] == name
+    assert world.truth(name)["outcome"] == name
 
 
 def test_a_cut_close_delimited_stream_looks_whole_to_the_client(world: Simulated, client: httpx.Client) -> None:
@@ -270,7 +260,7 @@ def test_an_endless_answer_waits_for_its_reader_and_harms_nobody_else(
                 break
         assert post(client, world, "aurora-mini").text.endswith("[DONE]\n\n")
     assert wanted < 0
-    assert logged(world, name)["outcome"] == "client_closed"
+    assert world.truth(name)["outcome"] == "client_closed"
 
 
 def test_a_fault_in_the_path_spoils_the_listing_too(world: Simulated, client: httpx.Client) -> None:
@@ -341,7 +331,7 @@ async def test_a_hundred_streams_at_once_keep_their_times(world: Simulated) -> N
             *(client.post(url, json=body, headers={"X-Request-ID": f"many-{index}"}) for index in range(100))
         )
     assert all(answer.text.endswith("[DONE]\n\n") for answer in answers)
-    truths = [logged(world, f"many-{index}") for index in range(100)]
+    truths = [world.truth(f"many-{index}") for index in range(100)]
     late = sorted((t["first_token_ns"] - t["received_ns"]) / 1e6 - t["intended_ttft_ms"] for t in truths)
     assert late[0] >= 0
     assert late[50] < 50
@@ -358,6 +348,11 @@ def test_the_server_ends_with_its_parent_however_that_dies() -> None:
         finally:
             os.close(child)
     assert ended
+
+
+def test_a_request_that_never_ends_has_no_truth(world: Simulated) -> None:
+    with pytest.raises(TimeoutError, match="no request 'nobody'"):
+        world.truth("nobody", within_s=0)
 
 
 def test_a_server_that_cannot_start_says_why(world: Simulated) -> None:
