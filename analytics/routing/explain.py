@@ -109,7 +109,8 @@ def behaviour(asked: Asked, model: int) -> str | None:
         said.append(f"begins to answer after {duration(first)}")
     if not math.isnan(tps):
         said.append(f"writes {tps:.0f} tokens a second" if tps >= 10 else f"writes {tps:.1f} tokens a second")
-    return f"It typically {' and '.join(said)}." if said else None
+    joint = ", and " if said and "," in said[0] else " and "
+    return f"It typically {joint.join(said)}." if said else None
 
 
 def nothing_fits(asked: Asked, rejected: Mapping[str, int]) -> str:

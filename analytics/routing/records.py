@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,7 @@ TIERS: tuple[Tier, ...] = get_args(Tier)  # from cheap to dear
 
 _TEXTS = ("task", "domain", "agent", "tenant", "model_type")
 _NAME_LISTS = ("need", "allow", "deny", "only", "ignore")
+_OPEN_LISTS = ("allow", "only")  # None: everything; empty: nothing
 _WHOLE_NUMBERS = ("input_tokens", "output_tokens", "min_context", "min_samples")
 _NUMBERS = ("max_usd_per_query", "max_ttft_p95_ms", "max_latency_p95_ms", "min_tps", "min_quality", "max_age_s")
 _MOST = 100
@@ -71,7 +73,7 @@ class RouteQuery:
                 raise _wrong(name, value, "a text of 1 to 500 characters")
         for name in _NAME_LISTS:
             value = getattr(self, name)
-            if value or (value is not None and value != ()):
+            if value != () and not (value is None and name in _OPEN_LISTS):
                 object.__setattr__(self, name, _names(name, value))
         for name in _WHOLE_NUMBERS:
             value = getattr(self, name)
@@ -195,7 +197,7 @@ def _whole(field: str, value: Any) -> int:
 
 
 def _number(field: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)) or not math.isfinite(value) or value < 0:
         raise _wrong(field, value, "a finite number, 0 or more")
     return float(value)
 
