@@ -38,6 +38,19 @@ def land(
     return Landing(epoch, **counts, alarms=tuple(alarms), refused=tuple(refused))
 
 
+def rehearse(run: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
+    """Land a run in an empty warehouse in memory; BadRows if a store would refuse it or one of its results."""
+    with schema.empty_warehouse() as connection:
+        try:
+            landing = land(connection, [run], results, "rehearsal")
+        except sqlite3.IntegrityError as error:
+            raise BadRows(f"run: {error}") from None
+    for result_id, why in landing.refused:
+        raise BadRows(f"planned result {result_id}: {why}")
+    if landing.already or landing.alarms:
+        raise BadRows("a result is planned twice")
+
+
 def _land_run(connection: sqlite3.Connection, run: dict[str, Any], deleted: set[str]) -> None:
     if run["id"] in deleted:
         return

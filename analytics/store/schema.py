@@ -7,6 +7,7 @@ the check constraints.
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -101,17 +102,24 @@ def describe(connection: sqlite3.Connection) -> dict[str, Table]:
     return tables
 
 
-@cache
-def warehouse() -> Mapping[str, Table]:
-    """The tables and views this program is written for: all migrations replayed on an empty database in memory."""
+@contextmanager
+def empty_warehouse() -> Iterator[sqlite3.Connection]:
+    """A database in memory on which all migrations were replayed."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
         for script in migrations().values():
             for statement in statements(script):
                 connection.execute(statement)
-        return MappingProxyType(describe(connection))
+        yield connection
     finally:
         connection.close()
+
+
+@cache
+def warehouse() -> Mapping[str, Table]:
+    """The tables and views this program is written for."""
+    with empty_warehouse() as connection:
+        return MappingProxyType(describe(connection))
 
 
 def table(name: str) -> Table:

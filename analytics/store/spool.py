@@ -24,8 +24,9 @@ from typing import Any
 from analytics.errors import AnalyticsError, BadRows, SpoolFull
 from analytics.store import schema
 from analytics.store.journal import Journal
+from analytics.store.landing import rehearse
 from analytics.store.protocol import Store
-from analytics.store.rows import Row, clean, now_text, to_text
+from analytics.store.rows import clean, now_text, to_text
 from analytics.store.run_spool import RunSpool, RunState, add_aside, require_room
 
 _DRAFT_LIFE_S = 3600
@@ -67,16 +68,11 @@ class Spool:
         """
         row = clean(schema.table("runs"), run, "run")
         run_id = _canonical(row["id"])
-        skeletons: dict[str, Row] = {}
-        for index, plan in enumerate(planned):
-            whole = clean(
-                schema.table("benchmark_results"),
-                {**_FILLED_IN, "created_at": row["started_at"], **plan},
-                f"planned result {index}",
-            )
-            if whole["id"] in skeletons or whole["run_id"] != run_id:
-                raise BadRows(f"planned result {index}: {whole['id']} is planned twice, or of another run")
-            skeletons[whole["id"]] = {name: value for name, value in whole.items() if name in plan}
+        # A row that no store takes is found before it is paid for, not after.
+        rehearsed = [{**_FILLED_IN, "created_at": row["started_at"], **planned_row} for planned_row in planned]
+        rehearse(row, rehearsed)
+        table = schema.table("benchmark_results")
+        skeletons = {str(plan["id"]): clean(table, plan, "planned result", whole=False) for plan in planned}
         path = self._directory / f"{run_id}.jsonl"
         if path.exists():
             raise BadRows(f"the run {run_id} was already begun; its results wait in {path}")

@@ -20,7 +20,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "spool" / "run.jsonl"
 
 
-RECORDS: list[dict[str, Any]] = [{"kind": "run", "n": 1}, {"text": "line\nbreak \u2028 ü \ud800"}, {"kind": "result", "n": 3.25}]
+RECORDS: list[dict[str, Any]] = [
+    {"kind": "run", "n": 1},
+    {"text": "line\nbreak \u2028 ü \ud800"},
+    {"kind": "result", "n": 3.25},
+]
 
 
 def test_what_was_appended_is_read_back(path: Path) -> None:

@@ -89,9 +89,11 @@ def test_a_call_is_made_once(spool: Spool) -> None:
         ({"id": "../../etc"}, {}, "is no UUID"),
         ({"id": "01A1FBD1-0000-7000-8000-000000000000"}, {}, "canonical"),
         ({"seed": None}, {}, "seed is missing"),
-        ({}, {"model": None}, "planned result 0: model is missing"),
-        ({}, {"ttft": 1}, "planned result 0: benchmark_results has no column 'ttft'"),
-        ({}, {"run_id": "01a1fbd1-0000-7000-8000-000000000000"}, "of another run"),
+        ({"max_usd": -1}, {}, "run: CHECK constraint failed"),
+        ({}, {"model": None}, "row 0: model is missing"),
+        ({}, {"ttft": 1}, "row 0: benchmark_results has no column 'ttft'"),
+        ({}, {"repeat": "x"}, "row 0: repeat: a whole number"),
+        ({}, {"run_id": "01a1fbd1-0000-7000-8000-000000000000"}, "there is no run"),
     ],
 )
 def test_a_run_that_no_store_would_take_does_not_begin(
@@ -101,6 +103,13 @@ def test_a_run_that_no_store_would_take_does_not_begin(
     with pytest.raises(BadRows, match=said):
         spool.open_run(measured, [plan(measured) | plan_change])
     assert spool.run_ids() == []
+
+
+def test_a_result_is_planned_once(spool: Spool) -> None:
+    measured = run()
+    planned = plan(measured)
+    with pytest.raises(BadRows, match="planned twice"):
+        spool.open_run(measured, [planned, planned])
 
 
 def test_a_run_begins_once(spool: Spool) -> None:
