@@ -65,6 +65,9 @@ def add_provider(
     display_name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     models_endpoint: Annotated[str | None, typer.Option(help="Its models endpoint, if not the usual one.")] = None,
     rate_limit_rpm: Annotated[int | None, typer.Option(min=1, help="At most so many requests a minute.")] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Not a real provider: its rows never mix with real evidence.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Add a provider. Its key never comes here: it is looked up when a request goes out."""
@@ -87,6 +90,7 @@ def add_provider(
         "models_endpoint": models_endpoint,
         "api_key_vault_path": f"secret/llm/{provider}",
         "rate_limit_rpm": rate_limit_rpm,
+        "is_simulated": simulated,
         "created_at": now,
         "updated_at": now,
     }

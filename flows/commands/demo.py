@@ -14,12 +14,13 @@ from flows.settings import load_settings
 
 def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another small world of models.")] = 7,
-    sample: Annotated[int, typer.Option(min=1, help="Questions of each domain to each model.")] = 5,
+    sample: Annotated[int, typer.Option(min=1, help="Questions of each domain to each model.")] = 10,
     json: Json = False,
 ) -> None:
     """Sync, measure, score and route on three simulated providers, its flows under Prefect; all in SCOREHOUSE_HOME/demo."""
     home = load_settings().home.path / "demo"
     settings = load_settings(home)
+    (home / "prefect").mkdir(parents=True, exist_ok=True)
     # Prefect reads its environment when it is imported: its state lies in the demo's folder, its server runs for the demo alone.
     os.environ |= {
         "PREFECT_HOME": str(home / "prefect"),

@@ -77,11 +77,6 @@ def show_answer(answer: "RouteAnswer") -> None:
     render.out.print(render.plain(head), render.plain(score), style="bold")
     for reason in answer.reasons:
         render.out.print("  ", render.plain(reason), soft_wrap=True)
-    for part in answer.parts:
-        basis = part.basis.replace("_", " ")
-        render.out.print(
-            "  ", render.plain(f"{part.weight:.2f} x {part.name} {part.value:.3f}   ({basis})"), soft_wrap=True
-        )
     if answer.evidence:
         seen = answer.evidence
         interval = "" if seen.low is None or seen.high is None else f", 95 % interval {seen.low:.3f} to {seen.high:.3f}"

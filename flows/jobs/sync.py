@@ -89,8 +89,8 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
 
 
 def _active(spec: ProviderSpec) -> Any:
-    """What is benchmarked from its first appearance on: a type's default models; all of a provider that has none named.
+    """What is benchmarked from its first appearance on: a type's default models, and all that is simulated.
 
-    A gateway of one's own and the simulated providers list a handful of models, all of them wanted.
+    What a gateway of one's own lists may be hundreds of paid models: its user says which are wanted.
     """
-    return spec.default_models or "all"
+    return "all" if spec.is_simulated else spec.default_models
