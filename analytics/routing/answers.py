@@ -187,21 +187,21 @@ def _fallback(asked: Asked, model: int) -> Fallback:
         catalog.keys[model],
         catalog.providers[model],
         catalog.display_names[model],
-        int(ranking.priority[model]),
+        int(ranking.priority.item(model)),
         catalog.tier_names[model],
-        float(ranking.score[model]),
+        ranking.score.item(model),
     )
 
 
 def _parts(asked: Asked, model: int) -> tuple[Part, ...]:
     """The terms whose sum is the score; priority alone weighs 1."""
     catalog, ranking = asked.board.catalog, asked.ranking
-    basis = int(ranking.basis[model])
+    basis = ranking.basis.item(model)
     whose = "agent_override" if ranking.of_agent[model] else "catalog"
-    priority = Part("priority", catalog.weight_priority if basis else 1.0, float(ranking.priority[model]) / 100, whose)
+    priority = Part("priority", catalog.weight_priority if basis else 1.0, ranking.priority.item(model) / 100, whose)
     if not basis:
         return (priority,)
-    return priority, Part("experience", catalog.weight_quality, float(ranking.quality[model]), BASES[basis])
+    return priority, Part("experience", catalog.weight_quality, ranking.quality.item(model), BASES[basis])
 
 
 def _evidence(asked: Asked, model: int) -> Evidence | None:
@@ -210,7 +210,7 @@ def _evidence(asked: Asked, model: int) -> Evidence | None:
         return None
     assert asked.board.scores is not None
     kind, n, low, high = interval(rows)
-    return Evidence(kind, n, float(asked.ranking.quality[model]), low, high, asked.board.scores.as_of)
+    return Evidence(kind, n, asked.ranking.quality.item(model), low, high, asked.board.scores.as_of)
 
 
 def _answer(

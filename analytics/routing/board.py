@@ -83,12 +83,11 @@ class Board:
     def experience_rows(self, ranking: Ranking, model: int) -> list[tuple[Experience, int]]:
         """The score rows that one model's experience was made of."""
         rows: list[tuple[Experience, int]] = []
-        if self.scores is None:
-            return rows
-        for key in ranking.sources.get(int(ranking.basis[model]), ()):
+        assert self.scores is not None
+        for key in ranking.sources.get(ranking.basis.item(model), ()):
             experience = self.scores.experience[key]
-            row = int(np.searchsorted(experience.models, model))
-            if row < len(experience.models) and experience.models[row] == model:
+            row = int(experience.models.searchsorted(model))
+            if row < len(experience.models) and experience.models.item(row) == model:
                 rows.append((experience, row))
         return rows
 
@@ -227,9 +226,9 @@ def interval(rows: list[tuple[Experience, int]]) -> tuple[str, int, float | None
     """Kind, n and 95 % interval of an experience: the published one of a single row, Wilson's of several together."""
     if len(rows) == 1:
         experience, row = rows[0]
-        low, high = float(experience.low[row]), float(experience.high[row])
-        kind = EVIDENCE[experience.evidence[row]]
-        return kind, int(experience.n[row]), None if math.isnan(low) else low, None if math.isnan(high) else high
+        low, high = experience.low.item(row), experience.high.item(row)
+        kind = EVIDENCE[experience.evidence.item(row)]
+        return kind, int(experience.n.item(row)), None if math.isnan(low) else low, None if math.isnan(high) else high
     n = sum(float(experience.n[row]) for experience, row in rows)
     mean = sum(float(experience.n[row] * experience.quality[row]) for experience, row in rows) / n
     middle, half = mean + _Z * _Z / (2 * n), _Z * math.sqrt(mean * (1 - mean) / n + _Z * _Z / (4 * n * n))

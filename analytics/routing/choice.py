@@ -10,6 +10,7 @@ from .columns import Positions
 from .limits import Asked, Fitting, fitting_order
 
 _FIRST_BLOCK = 256
+_FEW = 4  # of these many, each is looked at by itself
 _ROUNDING = 1e-12
 _SQRT_TAU = math.sqrt(2 * math.pi)
 
@@ -66,28 +67,30 @@ def _blocks(order: Positions, fitting: Fitting) -> Iterator[Positions]:
 def _tie_floor(asked: Asked, best: int) -> float:
     """The score below which no model can tie with the best: the expected loss is never smaller than the gap itself."""
     ranking, catalog = asked.ranking, asked.board.catalog
-    score = float(ranking.score[best])
-    return score - catalog.weight_quality * catalog.tie_delta - _ROUNDING if ranking.basis[best] else score
+    score = ranking.score.item(best)
+    return score - catalog.weight_quality * catalog.tie_delta - _ROUNDING if ranking.basis.item(best) else score
 
 
 def _settle(asked: Asked, hits: Positions, floor: float) -> tuple[int, float]:
     """The cheapest of those that tie with the best, and the expected loss of taking it."""
     ranking, best = asked.ranking, int(hits[0])
-    if len(hits) == 1 or ranking.score[hits[1]] < floor:
+    scores = ranking.score[hits]
+    if len(hits) == 1 or scores.item(1) < floor:
         return best, 0.0
-    band = hits[: np.count_nonzero(ranking.score[hits] >= floor)]
+    band = hits[: np.count_nonzero(scores >= floor)]
     costs = asked.board.costs(asked.query, band)
-    cheaper = np.flatnonzero(costs < costs[0])
-    if len(cheaper) > 1:
+    cheaper = (costs < costs.item(0)).nonzero()[0]
+    if len(cheaper) > _FEW:
         # A loss is at least 0.4 standard errors, which rules most of a wide band out at once.
-        widest = (asked.board.catalog.tie_delta * _SQRT_TAU) ** 2 - ranking.se[best] ** 2
-        models = band[cheaper]
-        can_tie = (ranking.score[models] == ranking.score[best]) | (ranking.se[models] ** 2 <= widest + _ROUNDING)
+        widest = (asked.board.catalog.tie_delta * _SQRT_TAU) ** 2 - ranking.se.item(best) ** 2
+        can_tie = ranking.se[band[cheaper]] ** 2 <= widest + _ROUNDING
+        can_tie |= scores[cheaper] == scores.item(0)
         cheaper = cheaper[can_tie]
-    for index in cheaper[np.argsort(costs[cheaper], kind="stable")]:
-        loss = _loss(asked, best, int(band[index]))
+    for index in cheaper[costs[cheaper].argsort(kind="stable")].tolist():
+        model = band.item(index)
+        loss = _loss(asked, best, model)
         if loss is not None:
-            return int(band[index]), loss
+            return model, loss
     return best, 0.0
 
 
@@ -97,13 +100,13 @@ def _loss(asked: Asked, best: int, other: int) -> float | None:
     A lower priority counts as the quality that would make up for it, so that a tie is a tie in the policy's eyes too.
     """
     ranking, catalog = asked.ranking, asked.board.catalog
-    behind = float(ranking.score[best] - ranking.score[other])
+    behind = ranking.score.item(best) - ranking.score.item(other)
     if behind == 0:
         return 0.0
-    if not (ranking.basis[best] and ranking.basis[other] and catalog.weight_quality > 0):
+    if not (ranking.basis.item(best) and ranking.basis.item(other) and catalog.weight_quality > 0):
         return None
-    gap = max(float(ranking.quality[best] - ranking.quality[other]), behind / catalog.weight_quality)
-    loss = expected_loss(gap, math.hypot(float(ranking.se[best]), float(ranking.se[other])))
+    gap = max(ranking.quality.item(best) - ranking.quality.item(other), behind / catalog.weight_quality)
+    loss = expected_loss(gap, math.hypot(ranking.se.item(best), ranking.se.item(other)))
     return loss if loss < catalog.tie_delta else None
 
 
@@ -112,9 +115,10 @@ def _fallbacks(asked: Asked, hits: Positions, blocks: Iterator[Positions], model
     if wanted == 0:
         return []
     codes = asked.board.catalog.provider_code
-    while np.count_nonzero(codes[hits] != codes[model]) < wanted and (more := next(blocks, None)) is not None:
-        hits = np.concatenate((hits, more))
     elsewhere = codes[hits] != codes[model]
+    while np.count_nonzero(elsewhere) < wanted and (more := next(blocks, None)) is not None:
+        hits = np.concatenate((hits, more))
+        elsewhere = codes[hits] != codes[model]
     chosen: list[int] = hits[elsewhere][:wanted].tolist()
     if len(chosen) < wanted:
         same = hits[~elsewhere]

@@ -4,7 +4,8 @@ Numbers are float64 with NaN for unknown; what is not finite or outside its rang
 poisoned price or rating can never win. Problems of form raise `SnapshotUnreadable`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,6 +115,18 @@ MEASURED = ("latency_p50_ms", "latency_p95_ms", "ttft_p50_ms", "ttft_p95_ms", "t
 def decode_catalog(published: Published, home: Path, *, simulated: bool | None) -> Catalog:
     """The models of one kind (None: of both) with their agents; raises `SnapshotUnreadable`."""
     reader = _Reader(published, home)
+    with reader.blamed_for_types():
+        return _catalog(reader, simulated)
+
+
+def decode_scores(published: Published, home: Path, keys: list[str]) -> Scores:
+    """The scores of the models in `keys`; rows of other models are left out. Raises `SnapshotUnreadable`."""
+    reader = _Reader(published, home)
+    with reader.blamed_for_types():
+        return _scores(reader, published.snapshot_id, keys)
+
+
+def _catalog(reader: "_Reader", simulated: bool | None) -> Catalog:
     models = reader.table("models")
     if simulated is not None:
         models = models.filter(pc.equal(reader.booleans(models, "is_simulated"), simulated))
@@ -163,9 +176,7 @@ def decode_catalog(published: Published, home: Path, *, simulated: bool | None) 
     )
 
 
-def decode_scores(published: Published, home: Path, keys: list[str]) -> Scores:
-    """The scores of the models in `keys`; rows of other models are left out. Raises `SnapshotUnreadable`."""
-    reader = _Reader(published, home)
+def _scores(reader: "_Reader", snapshot_id: str, keys: list[str]) -> Scores:
     table = reader.table("routing_scores")
     table = table.filter(
         pc.and_(pc.is_null(table["tenant_id"]), pc.is_in(table["model"], value_set=pa.array(keys, pa.string())))
@@ -197,7 +208,7 @@ def decode_scores(published: Published, home: Path, keys: list[str]) -> Scores:
         groups[key] = every.at(order)
     as_of = reader.time("as_of")
     return Scores(
-        snapshot_id=published.snapshot_id,
+        snapshot_id=snapshot_id,
         as_of=as_of,
         as_of_s=as_of.timestamp(),
         is_simulated=reader.meta("is_simulated", None, lambda value: isinstance(value, bool)),
@@ -222,6 +233,16 @@ class _Reader:
 
     def unreadable(self, detail: str) -> SnapshotUnreadable:
         return SnapshotUnreadable("corrupt", self._path, detail)
+
+    @contextmanager
+    def blamed_for_types(self) -> Iterator[None]:
+        """A column of another type than agreed is the snapshot's fault, not the reader's."""
+        try:
+            yield
+        except (pa.ArrowException, ValueError, TypeError, AttributeError) as error:
+            raise self.unreadable(
+                f"a column is not of the agreed type ({' '.join(str(error).split())[:200]})"
+            ) from error
 
     def table(self, name: str) -> pa.Table:
         if name not in self._published.tables:
@@ -261,11 +282,9 @@ class _Reader:
         texts: list[str] = column.to_pylist()
         return texts
 
-    def _cast(self, table: pa.Table, name: str, wanted: pa.DataType) -> pa.Array:
-        try:
-            column = table[name].cast(wanted)
-        except (pa.ArrowException, ValueError) as error:
-            raise self.unreadable(f"column {name} is not of type {wanted}") from error
+    @staticmethod
+    def _cast(table: pa.Table, name: str, wanted: pa.DataType) -> pa.Array:
+        column = table[name].cast(wanted)
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
@@ -284,7 +303,7 @@ _COLUMNS = {
 
 
 def _capabilities(column: pa.ChunkedArray) -> tuple[dict[str, Mask], Mask]:
-    lists = column.to_pylist()
+    lists = column.cast(pa.list_(pa.string())).to_pylist()
     names = sorted({name for names in lists for name in names or ()})
     masks = {name: np.zeros(len(lists), dtype=np.bool_) for name in names}
     for index, entry in enumerate(lists):

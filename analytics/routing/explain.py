@@ -14,6 +14,7 @@ _SORTED_BY = {
     "throughput": "the highest throughput",
     "quality": "the highest quality",
 }
+_UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 _AT_MOST = {"max_tier", "max_usd_per_query", "max_ttft_p95_ms", "max_latency_p95_ms", "max_age_s"}
 
 
@@ -55,7 +56,7 @@ def experience(asked: Asked, model: int, evidence: Evidence | None) -> tuple[str
     """Code (None: nothing unusual) and sentence of what the experience with the model is."""
     query, ranking = asked.query, asked.ranking
     if evidence is None:
-        decides = f"so its base priority of {ranking.priority[model]:.0f} out of 100 decides alone."
+        decides = f"so its base priority of {ranking.priority.item(model):.0f} out of 100 decides alone."
         if not ranking.task_is_known:
             return (
                 "unknown_task",
@@ -64,7 +65,7 @@ def experience(asked: Asked, model: int, evidence: Evidence | None) -> tuple[str
         subject = f"in {query.domain}" if query.domain else f"at {query.task}" if query.task else "yet"
         return "no_experience", f"It has no ratings or graded answers {subject}, {decides}"
     n = f"{evidence.n:,}"
-    match BASES[ranking.basis[model]]:
+    match BASES[ranking.basis.item(model)]:
         case "agent_ratings" if evidence.kind == "feedback":
             text = f"For this agent its {query.task} answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
         case "ratings" if evidence.kind == "feedback":
@@ -86,19 +87,20 @@ def experience(asked: Asked, model: int, evidence: Evidence | None) -> tuple[str
 def arithmetic(asked: Asked, model: int) -> str | None:
     """How the score came about, if there is more to it than the base priority."""
     catalog, ranking = asked.board.catalog, asked.ranking
-    if not ranking.basis[model]:
+    if not ranking.basis.item(model):
         return None
     whose = " set for this agent" if ranking.of_agent[model] else ""
     return (
-        f"Its score is {catalog.weight_priority:g} x priority {ranking.priority[model] / 100:.2f}{whose} "
-        f"+ {catalog.weight_quality:g} x experience {ranking.quality[model]:.2f} = {ranking.score[model]:.2f}."
+        f"Its score is {catalog.weight_priority:g} x priority {ranking.priority.item(model) / 100:.2f}{whose} "
+        f"+ {catalog.weight_quality:g} x experience {ranking.quality.item(model):.2f} = {ranking.score.item(model):.2f}."
     )
 
 
 def behaviour(asked: Asked, model: int) -> str | None:
     """How fast it answers, as measured, and what the query would cost."""
-    measured = {name: float(column[model]) for name, column in asked.board.measured.items()}
-    total, first, tps = measured["latency_p50_ms"], measured["ttft_p50_ms"], measured["tps_mean"]
+    total, first, tps = (
+        asked.board.measured[name].item(model) for name in ("latency_p50_ms", "ttft_p50_ms", "tps_mean")
+    )
     said = []
     if not math.isnan(total):
         said.append(
@@ -155,10 +157,8 @@ def duration(ms: float) -> str:
     seconds = ms / 1000
     if seconds < 120:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {name}"
-    raise AssertionError(ms)
+    size, name = next(unit for unit in _UNITS if seconds >= 2 * unit[0])
+    return f"{seconds / size:.0f} {name}"
 
 
 def dollars(amount: float) -> str:

@@ -63,9 +63,7 @@ def load(home: Path, simulated: bool | None, before: State) -> State:
             problem = _problem(home, folder, error, kept=kept)
             if problem not in problems:
                 problems.append(problem)
-    return State(
-        None if before.board is None else before.board, before.scoring, before.configuration, tuple(problems), seen
-    )
+    return State(before.board, before.scoring, before.configuration, tuple(problems), seen)
 
 
 def _scoring_pointer(home: Path, simulated: bool | None, before: Published | None) -> str:

@@ -16,6 +16,7 @@ from routing.publishing import point, publish
 from routing.worlds import NOW_S, configure, enabled, model, rating, score, scored
 
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
+from analytics.routing.published import read_snapshot
 
 ONE, TWO = model("a/one", priority=80), model("b/two", priority=60)
 SCORES = (score("a/one", 0.5, 100), score("b/two", 0.9, 100))
@@ -187,6 +188,19 @@ class TestCorrupt:
         publish(tmp_path / "scoring", "t2", {"routing_scores": pa.table({"model": ["a/one"]})}, **about)
         assert "table routing_scores has no column task_type, scope" in ask(tmp_path).reasons[1]
 
+    def test_columns_of_another_type_are_no_reason_to_fall(self, tmp_path: Path) -> None:
+        configuration = configure(tmp_path, [ONE, TWO])
+        scored(tmp_path, SCORES)
+        tables = read_snapshot(configuration).tables
+        for column in ("capabilities", "priority", "is_available", "id", "ctx_length"):
+            position = tables["models"].column_names.index(column)
+            changed = tables["models"].set_column(position, column, pa.array(["{}", "?"]))
+            changed = changed.set_column(position, column, pa.array([b"\xff", b"\xfe"])) if column == "id" else changed
+            publish(tmp_path / "configuration", f"c-{column}", dict(tables) | {"models": changed})
+            answer = ask(tmp_path)
+            assert (answer.source, answer.reason_codes[0]) == ("none", "configuration_corrupt"), column
+            assert "a column is not of the agreed type" in answer.reasons[0]
+
     def test_two_rows_for_one_thing_are_refused(self, tmp_path: Path) -> None:
         configure(tmp_path, [ONE, TWO])
         scored(tmp_path, [*SCORES, SCORES[0]])
@@ -300,6 +314,17 @@ class TestReload:
         answer = lookup.route()
         assert (answer.model, answer.snapshot_id) == ("a/one", newest.name)
         assert "configuration_corrupt" in answer.reason_codes
+
+    def test_when_both_new_snapshots_are_broken_both_old_ones_stay_in_use(self, tmp_path: Path) -> None:
+        configure(tmp_path, [ONE, TWO])
+        good = scored(tmp_path, SCORES)
+        lookup = Lookup.open(tmp_path, watch=False, clock=lambda: NOW_S)
+        configure(tmp_path, [ONE, ONE])
+        scored(tmp_path, SCORES, as_of="soon")
+        assert not lookup.reload()
+        answer = lookup.route()
+        assert (answer.model, answer.snapshot_id) == ("b/two", good.name)
+        assert answer.reason_codes[-2:] == ("configuration_corrupt", "snapshot_corrupt")
 
     def test_scores_of_a_first_snapshot_that_make_no_sense_stay_a_problem(self, tmp_path: Path) -> None:
         configure(tmp_path, [ONE, TWO])

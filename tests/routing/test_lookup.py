@@ -351,6 +351,20 @@ class TestReasons:
             "Its score is 0.3 x priority 0.70 set for this agent + 0.7 x experience 0.91 = 0.85.",
         )
 
+    def test_ratings_of_all_tasks_and_mixed_evidence_are_named(self, lookup: Make) -> None:
+        rows = [
+            score("a/one", 0.75, 1, evidence="feedback", ttft_p50_ms=90_000.0, tps_mean=1.25),
+            score("b/two", 0.7, 4, evidence="mixed"),
+        ]
+        ask = lookup([model("a/one"), model("b/two")], rows)
+        assert ask(allow=["a/one"]).reasons[1::2] == (
+            "Its answers were rated 0.75 out of 1 on average, over 1 rating.",
+            "It typically begins to answer after 90 s and writes 1.2 tokens a second.",
+        )
+        assert ask(allow=["b/two"]).reasons[1] == (
+            "Ratings and benchmark answers together put its quality at 0.70 out of 1, from 4 of them."
+        )
+
     def test_an_unknown_task_is_said_to_be_unknown(self, lookup: Make) -> None:
         answer = lookup([model("a/one")], [score("a/one", 0.9, 50)])(task="juggling")
         assert "unknown_task" in answer.reason_codes
