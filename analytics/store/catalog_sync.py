@@ -7,7 +7,7 @@ from typing import Any, Literal
 from analytics.errors import BadRows, UnknownName
 from analytics.store import schema
 from analytics.store.protocol import CatalogChange
-from analytics.store.rows import Row, clean, new_id, stable_id, to_sqlite
+from analytics.store.rows import Row, clean, mended, new_id, stable_id, to_sqlite
 
 _DESCRIBED = ("display_name", "model_type", "capabilities", "cost_tier", "context_window", "metadata")
 _KEPT_PRICES = {"admin", "settings"}  # sources that a sync does not overrule
@@ -33,7 +33,7 @@ def apply(
     rejected: list[tuple[str, str]] = []
     listed: set[str] = set()
     for entry in models:
-        name = str(entry.get("external_id"))
+        name = mended(str(entry.get("external_id")))
         if name in listed:
             continue
         listed.add(name)
@@ -66,11 +66,13 @@ def apply(
 def fail(connection: sqlite3.Connection, provider_key: str, error: str, at: str) -> None:
     """What `Store.catalog_failed` says, for a transaction that is open."""
     provider_id, _ = _provider(connection, provider_key)
-    connection.execute("update providers set last_sync_error = ? where id = ?", (f"{_moment(at)} {error}", provider_id))
+    connection.execute(
+        "update providers set last_sync_error = ? where id = ?", (mended(f"{_moment(at)} {error}"), provider_id)
+    )
 
 
 def _provider(connection: sqlite3.Connection, key: str) -> tuple[str, bool]:
-    found = connection.execute("select id, is_simulated from providers where key = ?", (key,)).fetchone()
+    found = connection.execute("select id, is_simulated from providers where key = ?", (mended(key),)).fetchone()
     if found is None:
         keys = [name for (name,) in connection.execute("select key from providers order by key")]
         raise UnknownName(f"no provider is called {key!r}; there are: {', '.join(keys) or 'none yet'}")

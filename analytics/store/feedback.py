@@ -17,7 +17,8 @@ _FROM_REQUEST = ("model", "is_simulated", "task_type", "agent_id", "tenant_id", 
 def submit(connection: sqlite3.Connection, given: Mapping[str, Any]) -> Row:
     """What `Store.submit_feedback` says, for a transaction that is open."""
     table = schema.table("feedback_events")
-    row = {name: value for name, value in given.items() if value is not None}
+    cleaned = clean(table, given, "feedback", whole=False)
+    row = {name: value for name, value in cleaned.items() if value is not None}
     signal = row.get("signal")
     if signal is not None:
         if signal not in SIGNALS:

@@ -5,6 +5,7 @@ process that has it open (flock: the lock ends with the process, however it ends
 zeros: room that was reserved, so that a later line finds space on a disk that has filled up meanwhile.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -23,6 +24,7 @@ from analytics.store.rows import to_text
 Record = Mapping[str, Any]
 
 _RESERVED_AT_ONCE = 1024 * 1024
+_NO_RESERVING = {errno.EINVAL, errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 class Span(NamedTuple):
@@ -117,7 +119,12 @@ class Journal:
         missing = self._end + size - self._reserved
         if missing > 0 and hasattr(os, "posix_fallocate"):
             step = -(-missing // _RESERVED_AT_ONCE) * _RESERVED_AT_ONCE
-            os.posix_fallocate(self._descriptor, self._reserved, step)
+            try:
+                os.posix_fallocate(self._descriptor, self._reserved, step)
+            except OSError as error:
+                if error.errno not in _NO_RESERVING:
+                    raise
+                return  # a file system that cannot promise room: `append` finds out
             self._reserved += step
 
     def read(self, span: Span) -> dict[str, Any]:

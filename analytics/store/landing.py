@@ -23,11 +23,8 @@ def land(
     alarms: list[str] = []
     refused: list[tuple[str, str]] = []
     for index, result in enumerate(results):
-        if result.get("run_id") in deleted:
-            counts["dropped"] += 1
-            continue
         try:
-            fate = _land_result(connection, result, f"benchmark_results, row {index}")
+            fate = _land_result(connection, result, f"benchmark_results, row {index}", deleted)
         except (BadRows, sqlite3.IntegrityError) as error:
             refused.append((str(result.get("id")), str(error)))
             continue
@@ -63,9 +60,11 @@ def _land_run(connection: sqlite3.Connection, run: dict[str, Any], deleted: set[
     )
 
 
-def _land_result(connection: sqlite3.Connection, result: Mapping[str, Any], where: str) -> str:
-    """Insert one result; landed, already (the same is there) or alarm (something else is there)."""
+def _land_result(connection: sqlite3.Connection, result: Mapping[str, Any], where: str, deleted: set[str]) -> str:
+    """Insert one result; landed, already (the same is there), alarm (something else is) or dropped (its run was deleted)."""
     row = to_sqlite(clean(schema.table("benchmark_results"), result, where))
+    if row["run_id"] in deleted:
+        return "dropped"
     if not connection.execute("select 1 from runs where id = ?", (row["run_id"],)).fetchone():
         raise BadRows(f"{where}: there is no run {row['run_id']}")
     for column, table in _FOLLOWED.items():

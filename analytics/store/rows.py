@@ -78,12 +78,23 @@ def clean(table: Table, row: Mapping[str, Any], where: str, *, whole: bool = Tru
     return cleaned
 
 
+def mended(value: Any) -> Any:
+    """Text, or a JSON value with texts in it, in which every character that no database keeps became U+FFFD."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [mended(item) for item in value]
+    if isinstance(value, dict):
+        return {mended(name): mended(item) for name, item in value.items()}
+    return value
+
+
 def _text(value: Any) -> str:
     if isinstance(value, uuid.UUID | uuid_utils.UUID):
         return str(value)
     if not isinstance(value, str):
         raise TypeError(f"text was expected, not {_shown(value)}")
-    return _UNSTORABLE.sub("\ufffd", value)
+    return str(mended(value))
 
 
 def _integer(value: Any) -> int:
@@ -116,7 +127,7 @@ def _json(value: Any) -> Any:
     plain = json.loads(json.dumps(value, allow_nan=False, default=_plain))
     if not isinstance(plain, list | dict):
         raise TypeError(f"a list or an object was expected, not {_shown(value)}")
-    return plain
+    return mended(plain)
 
 
 def _plain(value: Any) -> Any:

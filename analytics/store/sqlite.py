@@ -20,7 +20,7 @@ from analytics.durable import make_directory, sync_directory
 from analytics.errors import BadRows, SchemaMismatch, StoreUnavailable, UnknownName
 from analytics.store import catalog_sync, feedback, landing, schema
 from analytics.store.protocol import Batch, CatalogChange, Landing, Page
-from analytics.store.rows import Row, clean, from_sqlite, now_text, to_sqlite
+from analytics.store.rows import Row, clean, from_sqlite, mended, now_text, to_sqlite
 from analytics.store.schema import Table
 
 _EXPIRABLE = ("benchmark_results", "request_events", "feedback_events")
@@ -112,7 +112,7 @@ class SqliteStore:
             raise UnknownName(f"{table} holds events: delete the run they belong to, or let them expire")
         with self._transaction() as connection:
             statement = f"delete from {table} where {shape.key} = ?"  # noqa: S608  # both names come from the migrations
-            return sum(connection.execute(statement, (row_id,)).rowcount for row_id in ids)
+            return sum(connection.execute(statement, (mended(row_id),)).rowcount for row_id in ids)
 
     def read(self, table: str, after: int | None = None, limit: int = 10_000) -> Batch:
         shape = schema.table(table)

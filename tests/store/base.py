@@ -92,6 +92,10 @@ class StoreContract:
         store.write("request_events", [request(status="a\x00b\ud800c'; drop table models; --")])
         assert store.read("request_events").rows[0]["status"] == "a\ufffdb\ufffdc'; drop table models; --"
 
+    def test_text_in_json_is_mended_too(self, store: Store) -> None:
+        store.write("request_events", [request(metadata={"a\x00": ["\ud800", {"b": "\udfff"}]})])
+        assert store.read("request_events").rows[0]["metadata"] == {"a\ufffd": ["\ufffd", {"b": "\ufffd"}]}
+
     def test_unknown_tables_and_views_cannot_be_written(self, store: Store) -> None:
         for name in ("nothing", "catalog", "store_epoch", "models; drop table models"):
             with pytest.raises(UnknownName):
@@ -114,6 +118,24 @@ class StoreContract:
         watermark = store.read("request_events").watermark
         store.write("request_events", [request()])
         assert len(store.read("request_events", watermark).rows) == 1
+
+    def test_reading_on_while_others_write_misses_nothing(self, store: Store) -> None:
+        events = [request() for _ in range(80)]
+
+        def write(part: list[dict[str, Any]]) -> None:
+            for event in part:
+                store.write("request_events", [event])
+
+        threads = [threading.Thread(target=write, args=(events[start::2],)) for start in range(2)]
+        for thread in threads:
+            thread.start()
+        seen, after, still_writing = list[str](), 0, True
+        while still_writing:
+            still_writing = any(thread.is_alive() for thread in threads)
+            while (batch := store.read("request_events", after, limit=7)).rows:
+                seen += [row["id"] for row in batch.rows]
+                after = batch.watermark
+        assert sorted(seen) == sorted(event["id"] for event in events)
 
     def test_only_events_have_a_commit_order(self, store: Store) -> None:
         with pytest.raises(UnknownName, match="read_all"):
@@ -216,6 +238,7 @@ class StoreContract:
             {"surprise": 1},
             {"run_id": "01a1fbd1-0000-7000-8000-000000000000"},
             {"run_id": None},
+            {"run_id": ["a list"]},
             {"id": None},
             {"input_tokens": 10**30},
         ],
@@ -356,6 +379,15 @@ class StoreContract:
         assert store.read_all("models") == before
         store.apply_catalog("aurora", [entry("small")], T2)
         assert store.read_all("providers")[0]["last_sync_error"] is None
+
+    def test_a_catalog_with_text_that_no_database_keeps_is_stable(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        odd = [entry("sm\x00all", raw={"x": "\ud800"})]
+        assert store.apply_catalog("aurora", odd, T0).added == 1
+        change = store.apply_catalog("aurora", odd, T1)
+        assert (change.added, change.updated, change.vanished, change.rejected) == (0, 0, 0, ())
+        store.catalog_failed("aurora", "html \ud800\x00", T1)
+        assert store.delete("providers", ["\ud800"]) == 0
 
     def test_an_empty_list_is_a_failed_sync(self, store: Store) -> None:
         store.write("providers", [provider()])
