@@ -144,7 +144,7 @@ KILLED = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 5, 7, 9, 11, 13, 15, 17])
+@pytest.mark.parametrize("step", [1, 3, 6, 9, 12, 15, 17])
 def test_a_kill_at_any_step_shows_the_old_snapshot_or_the_new_one(tmp_path: Path, step: int) -> None:
     root = tmp_path / "scoring"
     publish(root, {"numbers": table(1)}, META)
