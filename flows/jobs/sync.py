@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from providers.catalog import TierThresholds, fetch_catalog
 from structlog.typing import FilteringBoundLogger
 
 from analytics.store import CatalogChange, Store, to_text
@@ -16,6 +15,7 @@ from flows.logs import open_log
 from flows.settings import Settings
 from flows.vault import api_key
 from flows.warehouse import open_store
+from providers.catalog import TierThresholds, fetch_catalog
 from providers.errors import BadProvider, WireError
 from providers.records import ProviderSpec
 from providers.specs import make_spec

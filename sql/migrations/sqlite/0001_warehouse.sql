@@ -6,8 +6,9 @@
 -- commit_seq numbers an event table's rows in commit order: SQLite has one writer at a time, so no row can become
 -- visible behind a number that was already read.
 
+-- The identity of this database: a new one when it is made anew, and watermarks of another epoch are void.
 create table store_epoch (
-    epoch text not null primary key,        -- a new one whenever the database is made or restored: watermarks of another epoch are void
+    epoch text not null primary key,
     created_at text not null
 ) strict;
 
@@ -15,7 +16,8 @@ create table providers (
     id text not null primary key,
     key text not null unique,               -- what people type: 'openrouter'
     name text not null unique,              -- display name: 'OpenRouter'
-    provider_type text not null check (provider_type in ('openai', 'groq', 'together', 'openrouter', 'anthropic', 'azure', 'custom')),
+    provider_type text not null
+    check (provider_type in ('openai', 'groq', 'together', 'openrouter', 'anthropic', 'azure', 'custom')),
     base_url text not null,
     models_endpoint text,                   -- null: the one its type has
     api_key_vault_path text,
