@@ -65,11 +65,10 @@ def _of_providers(asked: Asked, names: Iterable[str]) -> Mask:
 
 def _capable(asked: Asked, needed: tuple[str, ...]) -> Mask:
     catalog = asked.board.catalog
-    masks = [catalog.capabilities.get(name) for name in needed]
-    if any(mask is None for mask in masks):
-        mask = np.zeros(len(catalog.keys), dtype=np.bool_)
-    else:
-        mask = np.logical_and.reduce([mask for mask in masks if mask is not None])
+    nobody = np.zeros(len(catalog.keys), dtype=np.bool_)
+    mask = catalog.capabilities.get(needed[0], nobody)
+    for name in needed[1:]:
+        mask = mask & catalog.capabilities.get(name, nobody)
     return mask | catalog.no_capabilities if asked.query.allow_unknown else mask
 
 
@@ -189,15 +188,9 @@ def sift(asked: Asked) -> Fitting:
 
 def first_failed(asked: Asked, model: int) -> str | None:
     """Why one model does not fit: the first reason in order, or None if it does fit."""
-    fitting = sift(asked)
-    if fitting.mask is None:
-        mask = asked.ranking.usable
-        return None if mask[model] else _why_unusable(asked, model)
-    if fitting.mask[model]:
-        return None
     if not asked.ranking.usable[model]:
         return _why_unusable(asked, model)
-    return next(limit.field for limit, value in set_limits(asked.query) if not limit.test(asked, value)[model])
+    return next((limit.field for limit, value in set_limits(asked.query) if not limit.test(asked, value)[model]), None)
 
 
 def _why_unusable(asked: Asked, model: int) -> str:

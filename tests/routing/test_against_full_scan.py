@@ -115,6 +115,46 @@ def make_query(rng: random.Random, world: full_scan.World) -> RouteQuery:
     return RouteQuery(**chosen, allow_unknown=rng.random() < 0.2, top=rng.choice([1, 2, 3, 5, 10]))
 
 
+def crowd(rng: random.Random, size: int) -> full_scan.World:
+    """Many models of nearly the same, well-known quality: nearly every answer is a tie."""
+    keys = [f"{rng.choice(PROVIDERS)}/m{index:04}" for index in range(size)]
+    models = [model(key, pricing_input=rng.choice([None, *(n / 64 for n in range(1, 500))])) for key in keys]
+    rows = [
+        rating(
+            key,
+            "code",
+            rng.randint(920, 936) / 1024,
+            rng.choice([4, 4096, 65_536]),
+            quality_se=rng.choice([0.0, 0.001, 0.02]),
+        )
+        for key in keys
+    ]
+    return full_scan.World(models, [], MAPPED, rows, NOW_S)
+
+
+@pytest.mark.parametrize(("size", "questions"), [(12, 100), (300, 60), (1_500, 15)])
+def test_ties_of_a_crowd_are_settled_like_a_full_scan(tmp_path: Path, size: int, questions: int) -> None:
+    rng = random.Random(size)
+    world = crowd(rng, size)
+    configure(tmp_path, world.models, world.agents, world.tasks)
+    scored(tmp_path, world.scores)
+    lookup = Lookup.open(tmp_path, watch=False, clock=lambda: NOW_S)
+    ties = 0
+    for _ in range(questions):
+        deny = rng.sample([row["id"] for row in world.models], size // rng.choice([2, 3, 10]))
+        tokens = (
+            {"input_tokens": rng.randint(1, 999), "output_tokens": rng.randint(1, 999)} if rng.random() < 0.7 else {}
+        )
+        query = RouteQuery(task="code", deny=tuple(deny), top=rng.choice([1, 4, 100]), **tokens)
+        answer, expected = lookup.route(query), full_scan.route(world, query)
+        assert (answer.model, [fallback.model for fallback in answer.fallbacks]) == (
+            expected.model,
+            expected.fallbacks,
+        ), query
+        ties += answer.reason_codes[0] == "cheaper_of_a_tie"
+    assert ties > questions / 3
+
+
 @pytest.mark.parametrize(
     ("seed", "size", "questions"),
     [(1, 1, 100), (2, 8, 2_000), (3, 30, 3_000), (4, 30, 3_000), (5, 60, 2_000), (6, 900, 100)],

@@ -85,6 +85,7 @@ class TestMissing:
     ) -> None:
         configure(tmp_path, [model("a/one", **change)])
         assert ask(tmp_path).rejected == {code: 1}
+        assert ask(tmp_path, deny=["b/two"]).rejected == {code: 1}
 
     def test_a_default_model_outside_the_catalog_cannot_stand_in(self, tmp_path: Path) -> None:
         configure(tmp_path, [TWO])
