@@ -6,7 +6,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _READ_BYTES = 1 << 16
 _PAUSE_BYTES = 1 << 18  # unread bytes at which we stop reading, so that a flood stays in the peer's buffers
@@ -15,7 +15,12 @@ T = TypeVar("T")
 
 
 class SocketFailed(Exception):
-    """A socket could not be had, or broke; the text is the system's reason, without addresses."""
+    """A socket could not be had, or broke; the text is the system's reason, without addresses.
+
+    `stamp` is when a connection broke, None otherwise.
+    """
+
+    stamp: int | None = None
 
 
 class Wire:
@@ -32,7 +37,7 @@ class Wire:
         self._unread = 0
         self._reading = False
         self._ended = False
-        self._failure: str | None = None
+        self._failure: SocketFailed | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._resume()
 
@@ -45,7 +50,7 @@ class Wire:
         """The next bytes and when they arrived; no bytes is the end of the stream. Raises SocketFailed."""
         while not self._received:
             if self._failure is not None:
-                raise SocketFailed(self._failure)
+                raise self._failure
             if self._ended:
                 return time.monotonic_ns(), b""
             self._waiting = self._loop.create_future()
@@ -87,15 +92,13 @@ class Wire:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._failure = reason(error)
-            data = b""
-        stamp = time.monotonic_ns()
-        if data:
-            self._unread += len(data)
-        else:
+            self._failure = SocketFailed(reason(error))
+            self._failure.stamp = time.monotonic_ns()
             self._ended = True
-        if data or self._failure is None:
-            self._received.append((stamp, data))
+        else:
+            self._received.append((time.monotonic_ns(), data))
+            self._unread += len(data)
+            self._ended = not data
         if self._ended or self._unread >= _PAUSE_BYTES:
             self._pause()
         self._wake()
@@ -149,23 +152,21 @@ async def connect(host: str, port: int, enter: Callable[[str], None]) -> Wire:
     why = "the name has no address"
     for family, kind, protocol, _, address in found:
         try:
-            sock = socket.socket(family, kind, protocol)
+            return await _connect(socket.socket(family, kind, protocol), address)
         except OSError as error:
             why = reason(error)
-            continue
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, address)
-        except OSError as error:
-            sock.close()
-            why = reason(error)
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return Wire(sock)
     raise SocketFailed(why)
+
+
+async def _connect(sock: socket.socket, address: Any) -> Wire:
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return Wire(sock)
 
 
 def reason(error: Exception) -> str:

@@ -107,23 +107,26 @@ class _Stream(httpcore.AsyncNetworkStream):
         return None
 
     async def _read(self, max_bytes: int) -> bytes:
+        if self._tls is None:
+            return await self._receive(max_bytes)
         while True:
-            if self._tls is not None:
-                try:
-                    # Decrypted bytes that are left over arrived with the last read: its stamp stands.
-                    return self._tls.read(max_bytes)
-                except ssl.SSLWantReadError:
-                    pass
-                except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                    self._marks.peer_closed = True
-                    return b""
-            data = await self._receive(max_bytes)
-            if self._tls is None:
-                return data
+            try:
+                # Decrypted bytes that are left over arrived with the last read: its stamp stands.
+                data = self._tls.read(max_bytes)
+            except ssl.SSLWantReadError:
+                await self._receive(max_bytes)
+                continue
+            except ssl.SSLEOFError:  # closed without TLS's own goodbye: for HTTP to judge
+                data = b""
+            self._marks.peer_closed = not data
+            return data
 
     async def _receive(self, max_bytes: int) -> bytes:
-        stamp, data = await self._wire.receive(max_bytes)
-        self._marks.read_ns = stamp
+        try:
+            self._marks.read_ns, data = await self._wire.receive(max_bytes)
+        except SocketFailed as broken:
+            self._marks.read_ns = broken.stamp
+            raise
         if not data:
             self._marks.peer_closed = True
         if self._tls is not None:
@@ -279,6 +282,8 @@ def _as_wire_errors(marks: Marks) -> Iterator[None]:
 
 def _wire_error(error: Exception, marks: Marks) -> WireError:
     """Our word for an httpcore error, by what was being done when it happened."""
+    if isinstance(error, httpcore.LocalProtocolError):
+        return Garbled("malformed", "the request is no valid HTTP")  # its text would hold the header, perhaps a key
     reason = str(error)
     if marks.phase in {"dns", "connect", "tls"}:
         late = isinstance(error, httpcore.TimeoutException)

@@ -90,6 +90,7 @@ def test_thinking_is_reasoning_and_a_signature_is_nothing() -> None:
         event("content_block_delta", index=0, delta=None),
         event("content_block_start", index=0, content_block="text"),
         event("message_start", message=None),
+        ("ping", None),
         event("ping"),
     ],
 )
@@ -148,6 +149,11 @@ USAGES: dict[str, tuple[list[tuple[str, Any]], Usage]] = {
 def test_usage_is_normalised(case: str) -> None:
     events, expected = USAGES[case]
     assert decode("messages", *events).usage == expected
+
+
+def test_a_cost_a_gateway_reports_is_kept() -> None:
+    payload = event("message_delta", delta={}, usage={"output_tokens": 3, "cost": 0.25})
+    assert decode("messages", payload).usage == Usage(None, 3, cost_usd=0.25)
 
 
 def test_reasoning_tokens_are_at_most_the_output() -> None:

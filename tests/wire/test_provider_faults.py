@@ -211,6 +211,30 @@ async def test_a_connection_the_server_closed_while_idle_is_not_used_again() -> 
     assert (seen.outcome, seen.connection_reused) == ("ok", False)
 
 
+@pytest.mark.parametrize("how", ["reset", "close", "flood"])
+async def test_nothing_after_the_terminator_counts(ask: Ask, how: str) -> None:
+    async def script(c: Conversation) -> None:
+        await c.start()
+        await c.chunk(data(said("a", "stop")), DONE + data(said("late")))
+        while how == "flood" and not c.writer.is_closing():
+            await c.chunk(data(said("late")) * 100)
+        c.reset() if how == "reset" else c.writer.close()
+
+    seen = await ask(script)
+    if how == "reset" and seen.outcome == "incomplete":
+        return  # the reset overtook the answer
+    assert (seen.outcome, seen.response_text) == ("ok", "a")
+
+
+async def test_an_error_body_that_breaks_off_keeps_its_status(ask: Ask) -> None:
+    async def script(c: Conversation) -> None:
+        await c.send(b"HTTP/1.1 500 Oh\r\ncontent-type: text/plain\r\ncontent-length: 99\r\n\r\nbroken")
+        c.writer.close()
+
+    seen = await ask(script)
+    assert (seen.outcome, seen.error_type, seen.status_code, seen.error_message) == ("failed", "server", 500, "broken")
+
+
 # Answers that are none
 
 
