@@ -15,7 +15,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Self
 
+import anyio.lowlevel
 import httpcore
 import httpx
 
@@ -181,6 +183,12 @@ class _Transport(httpx.AsyncBaseTransport):
             keepalive_expiry=KEEPALIVE_S,
             network_backend=_Backend(),
         )
+
+    async def __aenter__(self) -> Self:
+        # httpcore's locks load anyio's event loop when they are first used: a tenth of a second, which the first
+        # request would report as our waiting.
+        await anyio.lowlevel.checkpoint()
+        return self
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         given = request.extensions.get("marks")
