@@ -142,7 +142,7 @@ def test_ties_of_a_crowd_are_settled_like_a_full_scan(tmp_path: Path, size: int,
     ties = 0
     for _ in range(questions):
         deny = rng.sample([row["id"] for row in world.models], size // rng.choice([2, 3, 10]))
-        tokens = (
+        tokens: dict[str, Any] = (
             {"input_tokens": rng.randint(1, 999), "output_tokens": rng.randint(1, 999)} if rng.random() < 0.7 else {}
         )
         query = RouteQuery(task="code", deny=tuple(deny), top=rng.choice([1, 4, 100]), **tokens)

@@ -193,6 +193,12 @@ class TestAgents:
         assert ask(agent="coder", tenant="acme").model == "b/two"
         assert ask(agent="coder", tenant="rival").model is None
 
+    def test_of_two_rows_for_one_model_the_one_that_disables_wins(self, lookup: Make) -> None:
+        agents = [
+            enabled("scribe", "a/one", is_enabled=on, tenant_id=who) for on, who in ((False, "acme"), (True, None))
+        ]
+        assert lookup(self.MODELS, agents=agents)(agent="scribe").model is None
+
     def test_nobody_is_told_to_drop_the_agent(self, lookup: Make) -> None:
         answer = lookup(self.MODELS, agents=self.AGENTS)(agent="scribe", deny=["a/one"])
         assert [code for code in answer.reason_codes if code.startswith("relax")] == ["relax_deny"]
