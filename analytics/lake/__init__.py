@@ -144,7 +144,9 @@ class Lake:
             restored = before.epoch not in {None, epoch}
             draft = _Draft(replace(before, epoch=epoch, retired=self._drop_retired(before)))
             for table in EVENTS:
-                self._extract_events(store, table, draft, restored=restored)
+                # Without its tombstones a deleted run would count again; the store keeps them all.
+                lost = table == "tombstones" and not self._is_intact(table, before.table(table))
+                self._extract_events(store, table, draft, restored=restored or lost)
                 self._compact(table, draft)
             for table in DIMENSIONS:
                 self._extract_dimension(store, table, draft)

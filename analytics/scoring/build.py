@@ -28,6 +28,7 @@ PUBLISHED = (
 )
 POINTERS = {False: "CURRENT", True: "CURRENT-simulated"}
 _DIMENSIONS = ("catalog", "task_domains")
+_COUNTED = ("hourly_moments", "day_votes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,16 @@ class _Evidence:
     reused: int
     corrupt: tuple[str, ...]
 
-    def has(self, kind: bool) -> bool:
-        """Whether anything, counted or left out, is of that kind."""
-        columns = [self.tables[name].column("is_simulated") for name in PARTIALS]
+    def has(self, kind: bool, *tables: str) -> bool:
+        """Whether one of those partial tables has a row of that kind."""
+        columns = (self.tables[name].column("is_simulated") for name in tables)
         return any(pc.any(pc.equal(column, kind), min_count=0).as_py() for column in columns)
 
 
 def score(lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False) -> ScoreReport:
     """Refresh the scores as of a moment and publish them; `full` computes every day anew.
 
-    A kind of evidence (real, simulated) is published when it has any, or had: then without rows. Every check runs on both
+    A kind of evidence (real, simulated) is published when some of it counts, or once did: then without rows. Every check runs on both
     before either is published. Raises LeaseHeld, CheckFailed, Corrupt (the lake's manifest), ValueError (`as_of` without a
     time zone), OSError; the old snapshots stay then.
     """
@@ -86,12 +87,14 @@ def score(lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False)
         evidence = _gather(lake, partials, full=full)
         scored, warnings = {}, []
         for kind, pointer in POINTERS.items():
-            if evidence.has(kind) or current(scoring_dir, pointer):
+            if evidence.has(kind, *PARTIALS) or current(scoring_dir, pointer):
                 scored[kind], found = _score_kind(evidence, kind, as_of)
                 warnings += [f"{_name(kind)}: {warning}" for warning in found]
+        # Rows that count nowhere are reported, but make no snapshot: an empty real one would hide the simulated one.
         snapshots = {
             _name(kind): publish(scoring_dir, tables, _meta(evidence, kind, as_of), POINTERS[kind])
             for kind, tables in scored.items()
+            if evidence.has(kind, *_COUNTED) or current(scoring_dir, POINTERS[kind])
         }
         partials.forget_all_but(evidence.digests)
     return ScoreReport(

@@ -1,5 +1,7 @@
 """Scoring from a real store to a published snapshot."""
 
+import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -76,6 +78,60 @@ def test_no_evidence_publishes_nothing(bench: Bench) -> None:
     report = bench.refresh()
     assert report.snapshots == {}
     assert not (bench.scoring / "CURRENT").exists()
+
+
+def test_rows_that_count_nowhere_are_reported_but_make_no_snapshot(bench: Bench) -> None:
+    bench.land([{"outcome": "skipped", "success": False}, {"total_latency_ms": 1e308}])
+    report = bench.refresh()
+    assert report.rejects == {"latency out of range": 1, "skipped": 1}
+    assert report.snapshots == {}
+
+
+def test_corrupt_tombstones_are_read_again(bench: Bench) -> None:
+    bench.land([{}])
+    deleted = bench.land([{}])
+    bench.lake.extract(bench.store)
+    bench.store.delete("runs", [deleted])
+    bench.lake.extract(bench.store)
+    (bench.lake.directory / bench.lake.files("tombstones")[0].path).write_bytes(b"")
+    report = bench.refresh()
+    assert report.rejects == {"its run was deleted": 1}
+    assert len(report.corrupt) == 1
+
+
+def test_the_figures_agree_with_plain_python(bench: Bench) -> None:
+    """A slow, obvious second implementation: lists, `statistics` and interpolated ranks."""
+    chance = random.Random(7)
+    rows: list[dict[str, Any]] = [
+        {
+            "outcome": chance.choice(["ok", "ok", "ok", "failed", "incomplete"]),
+            "domain": "math",
+            "total_latency_ms": round(chance.lognormvariate(6, 1.5), 3),
+            "ttft_ms": round(chance.lognormvariate(3, 1), 3),
+            "tps": round(chance.uniform(1, 200), 2),
+            "token_source": "provider",
+            "benchmark_id": "q",
+            "correct": chance.random() < 0.7,
+            "cost_usd": round(chance.uniform(0, 0.01), 9),
+        }
+        for _ in range(300)
+    ]
+    bench.land([{**row, "success": row["outcome"] == "ok"} for row in rows])
+    bench.refresh()
+    found = next(row for row in bench.tables()["model_metrics_by_window"].to_pylist() if row["window_name"] == "24h")
+    ok = [row for row in rows if row["outcome"] == "ok"]
+    assert found["usage_count"] == 300
+    assert found["failure_rate"] == pytest.approx(1 - len(ok) / 300)
+    assert found["accuracy"] == pytest.approx(statistics.fmean(row["correct"] for row in ok))
+    assert found["cost_per_query"] == pytest.approx(statistics.fmean(row["cost_usd"] for row in rows))
+    for column, prefix in (("total_latency_ms", "latency"), ("ttft_ms", "ttft")):
+        values = sorted(row[column] for row in ok)
+        assert found[f"{prefix}_mean_ms"] == pytest.approx(statistics.fmean(values), rel=1e-4)
+        assert found[f"{prefix}_variance_ms2"] == pytest.approx(statistics.variance(values), rel=1e-3)
+        for share in (50, 95, 99):
+            exact = statistics.quantiles(values, n=100, method="inclusive")[share - 1]
+            assert found[f"{prefix}_p{share}_ms"] == pytest.approx(exact, rel=0.0101)
+    assert found["tps_mean"] == pytest.approx(statistics.fmean(row["tps"] for row in ok))
 
 
 def test_real_and_simulated_evidence_are_two_snapshots(bench: Bench) -> None:
@@ -311,7 +367,7 @@ VOTES = st.fixed_dictionaries(
 INCREMENTS = st.lists(st.tuples(st.lists(RESULTS, max_size=8), st.lists(VOTES, max_size=4)), min_size=1, max_size=3)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(INCREMENTS)
 def test_a_refresh_in_increments_equals_one_rebuild(increments: list[tuple[list[Row], list[Row]]]) -> None:
     """Row for row and byte for byte, late rows included: the snapshot ids are made of the content."""
