@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -335,3 +336,22 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(
     assert len(ids(lake)) in {2, 5}
     lake.extract(store)
     assert ids(lake) == sorted(row["id"] for row in before + after)
+
+
+def test_a_store_put_back_to_an_older_state_is_read_again(store: SqliteStore, lake: Lake, tmp_path: Path) -> None:
+    one = run()
+    early, late = [result(one) for _ in range(2)], [result(one) for _ in range(3)]
+    store.land_results([one], early)
+    backup = tmp_path / "backup.sqlite"
+    with sqlite3.connect(tmp_path / "store.sqlite") as source, sqlite3.connect(backup) as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    store.land_results([one], late)
+    lake.extract(store)
+    with SqliteStore(backup) as restored:
+        assert lake.extract(restored).rows["benchmark_results"] == 0
+        again = result(one)
+        restored.land_results([one], [again])
+        lake.extract(restored)
+    assert ids(lake) == sorted(row["id"] for row in [*early, *late, again])
