@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -158,7 +159,7 @@ async def test_an_ordinary_request_works_relative_to_the_base_url() -> None:
 async def test_an_ordinary_request_has_httpx_timeouts() -> None:
     async with serving(Conversation.stall) as provider, open_client(provider.spec()) as client:
         with pytest.raises(Stalled) as caught:
-            await client.get("/", timeout=0.02)
+            await client.get("/", timeout=httpx.Timeout(5, read=0.1))
     assert caught.value.error_type == "timeout_first_byte"
 
 
@@ -169,7 +170,7 @@ async def test_a_timeout_in_a_body_is_an_idle_one() -> None:
 
     async with serving(script) as provider, open_client(provider.spec()) as client:
         with pytest.raises(Stalled) as caught:
-            await client.get("/", timeout=0.02)
+            await client.get("/", timeout=httpx.Timeout(5, read=0.1))
     assert caught.value.error_type == "timeout_idle"
 
 

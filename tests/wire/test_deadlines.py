@@ -1,0 +1,121 @@
+"""Three deadlines: to the first byte, between two bytes, and in all, on a clock of our own."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+from wire.loopback import CHAT, DONE, SOON, Ask, Conversation, data, request, said, serving
+
+from providers.records import Deadlines
+from providers.transport import open_client
+
+
+async def test_headers_that_never_come_end_at_the_first_byte_deadline(ask: Ask) -> None:
+    seen = await ask(Conversation.stall, deadlines=replace(SOON, first_byte_ms=40))
+    assert (seen.outcome, seen.error_type, seen.status_code) == ("failed", "timeout_first_byte", None)
+    assert seen.connect_ms is not None
+    assert (seen.headers_ms, seen.total_latency_ms, seen.response_text) == (None, None, None)
+    assert seen.call_latency_ms is not None
+    assert 40 <= seen.call_latency_ms < 290
+
+
+@pytest.mark.parametrize("before", [(), (data(said("a")),)])
+async def test_a_stall_in_the_stream_ends_at_the_idle_deadline(ask: Ask, before: tuple[bytes, ...]) -> None:
+    async def script(c: Conversation) -> None:
+        await c.start()
+        await c.chunk(*before)
+        await c.stall()
+
+    seen = await ask(script, deadlines=replace(SOON, idle_ms=40))
+    assert (seen.outcome, seen.error_type, seen.status_code) == ("failed", "timeout_idle", 200)
+    assert (seen.ttft_ms is not None, seen.response_text) == ((True, "a") if before else (False, None))
+    assert (seen.total_latency_ms, seen.tps) == (None, None)
+    assert seen.headers_ms is not None
+
+
+@pytest.mark.parametrize("drop", [b"a", data(said("a")), b": still here\n\n"])
+async def test_a_drip_that_outlives_every_idle_deadline_ends_at_the_total(ask: Ask, drop: bytes) -> None:
+    async def script(c: Conversation) -> None:
+        await c.start()
+        while not c.writer.is_closing():
+            await c.chunk(drop)
+            try:
+                await asyncio.wait_for(c.never.wait(), 0.005)
+            except TimeoutError:
+                continue
+
+    start = time.monotonic()
+    seen = await ask(script, deadlines=Deadlines(first_byte_ms=300, idle_ms=300, total_ms=400))
+    assert (seen.outcome, seen.error_type) == ("failed", "timeout_total")
+    assert seen.call_latency_ms is not None
+    assert 400 <= seen.call_latency_ms < 650
+    assert time.monotonic() - start < 2
+
+
+async def test_a_flood_does_not_hold_off_the_total_deadline(ask: Ask) -> None:
+    async def script(c: Conversation) -> None:
+        await c.start()
+        while not c.writer.is_closing():
+            await c.chunk(data(said("a")) * 20)
+
+    seen = await ask(script, deadlines=replace(SOON, total_ms=100))
+    assert seen.error_type == "timeout_total"
+    assert seen.call_latency_ms is not None
+    assert seen.call_latency_ms < 350
+
+
+async def test_an_error_body_that_never_ends_keeps_its_status(ask: Ask) -> None:
+    async def script(c: Conversation) -> None:
+        await c.start("429 Too Many Requests", "application/json")
+        await c.chunk(b'{"error":')
+        await c.stall()
+
+    seen = await ask(script, deadlines=replace(SOON, idle_ms=40))
+    assert (seen.outcome, seen.error_type, seen.status_code) == ("failed", "timeout_idle", 429)
+
+
+async def test_a_finished_answer_is_ok_though_its_stream_is_never_closed(ask: Ask) -> None:
+    async def script(c: Conversation) -> None:
+        await c.start()
+        await c.chunk(data(said("a", "stop")))
+        await c.stall()
+
+    seen = await ask(script, deadlines=replace(SOON, idle_ms=40))
+    assert (seen.outcome, seen.response_text) == ("ok", "a")
+    assert seen.total_latency_ms == seen.ttft_ms
+
+
+@pytest.mark.parametrize("junk", [b"", b": x\n\n"])
+async def test_what_follows_the_terminator_costs_no_time(ask: Ask, junk: bytes) -> None:
+    async def script(c: Conversation) -> None:
+        await c.start()
+        await c.chunk(data(said("a", "stop")), DONE)
+        while junk and not c.writer.is_closing():
+            await c.chunk(junk)
+            await asyncio.wait({asyncio.ensure_future(c.never.wait())}, timeout=0.005)
+        await c.stall()
+
+    start = time.monotonic()
+    seen = await ask(script)
+    assert seen.outcome == "ok"
+    assert time.monotonic() - start < 0.5
+    assert seen.call_latency_ms is not None
+    assert seen.call_latency_ms < 90
+
+
+async def test_a_queue_for_a_connection_ends_at_the_deadline() -> None:
+    arrived = asyncio.Event()
+
+    async def script(c: Conversation) -> None:
+        arrived.set()
+        await c.stall()
+
+    async with serving(script) as provider, open_client(CHAT, connections=1) as client:
+        busy = asyncio.create_task(request(client, provider.spec(), deadlines=replace(SOON, first_byte_ms=200)))
+        await arrived.wait()
+        seen = await request(client, provider.spec(), deadlines=replace(SOON, first_byte_ms=20))
+        busy.cancel()
+    assert seen.error_type == "timeout_first_byte"
+    assert "free connection" in (seen.error_message or "")
+    assert (seen.connection_reused, seen.client_wait_ms, seen.timing_source) == (None, None, None)
