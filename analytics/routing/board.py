@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from .columns import EVIDENCE, Catalog, Experience, Floats, Mask, Positions, Scores, no_scores
 from .records import RouteQuery, Sort
 
-_CACHE_BYTES = 64 * 2**20
 _Z = 1.959963984540054  # two-sided 95 %
 
 # What an experience rests on, from broad to narrow; a narrower one replaces a broader one.
@@ -53,7 +52,8 @@ class Board:
     measured: Mapping[str, Floats]
     last_seen: Floats
     memory: dict[RouteQuery, Any] = field(default_factory=dict)
-    _rankings: dict[tuple[Any, ...], Ranking] = field(default_factory=dict)
+    rankings: dict[tuple[Any, ...], Ranking] = field(default_factory=dict)
+    cache_bytes: int = 64 * 2**20  # for the rankings, about
 
     @classmethod
     def of(cls, catalog: Catalog, scores: Scores | None) -> "Board":
@@ -64,12 +64,12 @@ class Board:
     def ranking(self, query: RouteQuery) -> Ranking:
         """The ranking that answers `query`, made when it is asked for the first time."""
         key = (query.model_type, query.task, query.domain, query.agent, query.tenant, query.sort)
-        ranking = self._rankings.get(key)
+        ranking = self.rankings.get(key)
         if ranking is None:
             ranking = self._rank(query)
-            if len(self._rankings) >= max(16, _CACHE_BYTES // (60 * max(len(self.catalog.keys), 1))):
-                self._rankings.clear()
-            self._rankings[key] = ranking
+            if len(self.rankings) >= max(16, self.cache_bytes // (60 * max(len(self.catalog.keys), 1))):
+                self.rankings.clear()
+            self.rankings[key] = ranking
         return ranking
 
     def costs(self, query: RouteQuery, models: Positions | slice) -> Floats:

@@ -20,7 +20,6 @@ from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
 
 _REMEMBERED = 4_096  # questions, each about 2 KB
-_RETRY_S = 10.0  # what could not be read is tried again after this, even if no pointer moved
 
 
 class Lookup:
@@ -52,18 +51,20 @@ class Lookup:
         watch: bool = True,
         default_model: str | None = None,
         poll_s: float = 0.5,
+        retry_s: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> Self:
         """A lookup over `path` (else `SCOREHOUSE_HOME`, else `~/.scorehouse`), which need not exist yet.
 
         `simulated` None takes real evidence, and simulated only where no real evidence was ever published; True and
         False insist on one kind. `default_model` (a model's key) stands in when neither configuration nor scores name
-        one. With `watch`, a daemon thread looks every `poll_s` seconds for something new; `clock` gives seconds since 1970.
+        one. With `watch`, a daemon thread looks every `poll_s` seconds for something new, and tries
+        again every `retry_s` what could not be read; `clock` gives seconds since 1970.
         """
         home = Path(path or os.environ.get("SCOREHOUSE_HOME") or "~/.scorehouse").expanduser()
         lookup = cls(home, simulated=simulated, default_model=default_model, clock=clock)
         if watch:
-            args = (weakref.ref(lookup), lookup._stop, poll_s)  # its own factory
+            args = (weakref.ref(lookup), lookup._stop, poll_s, retry_s)  # its own factory
             threading.Thread(target=_watch, args=args, name="scorehouse-lookup", daemon=True).start()
         return lookup
 
@@ -124,14 +125,14 @@ class Lookup:
         return settled
 
 
-def _watch(lookup: "weakref.ref[Lookup]", stop: threading.Event, poll_s: float) -> None:
+def _watch(lookup: "weakref.ref[Lookup]", stop: threading.Event, poll_s: float, retry_s: float) -> None:
     """Reload when a pointer moves, and now and then while something is unreadable; ends with the lookup."""
     last_try = time.monotonic()
     while not stop.wait(poll_s):
         watched = lookup()
         if watched is None:
             return
-        if watched.problems and time.monotonic() - last_try >= _RETRY_S:
+        if watched.problems and time.monotonic() - last_try >= retry_s:
             last_try = time.monotonic()
             watched.reload()
         else:

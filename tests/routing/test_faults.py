@@ -1,5 +1,6 @@
 """What is published may be missing, stale, broken or in motion: the lookup answers, and says so."""
 
+import dataclasses
 import gc
 import json
 import random
@@ -390,13 +391,12 @@ class TestReload:
         assert not thread.is_alive()
         assert lookup.route().model == "a/one"
 
-    def test_what_could_not_be_read_is_tried_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_could_not_be_read_is_tried_again(self, tmp_path: Path) -> None:
         """The snapshot arrives after its pointer did, as it may on a shared disk."""
-        monkeypatch.setattr("analytics.routing.lookup._RETRY_S", 0.0)
         configure(tmp_path, [ONE, TWO])
         directory = scored(tmp_path, SCORES)
         away = directory.rename(tmp_path / "away")
-        with Lookup.open(tmp_path, poll_s=0.001) as lookup:
+        with Lookup.open(tmp_path, poll_s=0.001, retry_s=0) as lookup:
             assert lookup.route().source == "default"
             away.rename(directory)
             deadline = time.monotonic() + 20
@@ -419,18 +419,19 @@ def no_watcher_outlives_its_test() -> Iterator[None]:
             assert not thread.is_alive()
 
 
-def test_the_memory_of_questions_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analytics.routing.lookup._REMEMBERED", 10)
-    monkeypatch.setattr("analytics.routing.board._CACHE_BYTES", 0)
+def test_the_memory_of_questions_is_bounded(tmp_path: Path) -> None:
     configure(tmp_path, [ONE, TWO])
     scored(tmp_path, SCORES)
     lookup = Lookup.open(tmp_path, watch=False)
-    for n in range(100):
-        lookup.route(RouteQuery(task=f"task {n}", min_context=n))
+    for n in range(5_000):
+        lookup.route(RouteQuery(min_context=n))
     board = lookup._state.board
     assert board is not None
-    assert len(board.memory) <= 10
-    assert len(board._rankings) <= 16
+    assert 0 < len(board.memory) <= 4_096
+    small = dataclasses.replace(board, rankings={}, cache_bytes=0)
+    for n in range(100):
+        small.ranking(RouteQuery(task=f"task {n}"))
+    assert 0 < len(small.rankings) <= 16
 
 
 def test_two_hundred_kinds_of_damage_raise_nothing(tmp_path: Path) -> None:

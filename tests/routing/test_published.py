@@ -1,14 +1,18 @@
 """Snapshots are read whole and verified, or not at all; what is wrong is named."""
 
 import json
+import os
 import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from routing.publishing import point, publish
 
-from analytics.routing import published
 from analytics.routing.published import SnapshotUnreadable, read_published, read_snapshot
 
 TABLE = pa.table({"model": ["a/x", "a/y"], "quality": [0.5, None]})
@@ -129,24 +133,42 @@ def test_a_row_count_that_differs_is_corrupt(tmp_path: Path) -> None:
         read_published(tmp_path)
 
 
-def test_a_snapshot_removed_during_the_read_gives_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def when_read(steps: Sequence[tuple[Path, Callable[[], object]]]) -> Iterator[None]:
+    """Files that a thread serves in turn: each read of one waits until its step was done, then sees bytes of no use."""
+    for path, _ in steps:
+        path.unlink()
+        os.mkfifo(path)
+
+    def serve() -> None:
+        for path, step in steps:
+            with path.open("wb") as pipe:  # opens when the reader does
+                step()
+                pipe.write(b"?")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def test_a_snapshot_removed_during_the_read_gives_the_next_one(tmp_path: Path) -> None:
     old = publish(tmp_path, "s1", {"t": TABLE})
     publish(tmp_path, "s2", {"t": TABLE})
     point(tmp_path, "s1")
-    read_bytes = Path.read_bytes
 
-    def swap_then_read(path: Path) -> bytes:
-        if path.parent == old and path.suffix == ".parquet":
-            point(tmp_path, "s2")
-            shutil.rmtree(old)
-        return read_bytes(path)
+    def swap() -> None:
+        point(tmp_path, "s2")
+        shutil.rmtree(old)
 
-    monkeypatch.setattr(Path, "read_bytes", swap_then_read)
-    assert read_published(tmp_path).snapshot_id == "s2"
+    with when_read([(old / "t.parquet", swap)]):
+        assert read_published(tmp_path).snapshot_id == "s2"
 
 
-def test_a_pointer_that_never_rests_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = iter(f"s{n}" for n in range(100))
-    monkeypatch.setattr(published, "read_pointer", lambda root, pointer: next(names))
-    with pytest.raises(SnapshotUnreadable, match=r"s3/manifest\.json"):
+def test_a_pointer_that_never_rests_is_given_up(tmp_path: Path) -> None:
+    directories = [publish(tmp_path, f"s{n}", {"t": TABLE}) for n in range(5)]
+    point(tmp_path, "s0")
+    steps = [(directories[n] / "manifest.json", partial(point, tmp_path, f"s{n + 1}")) for n in range(4)]
+    with when_read(steps), pytest.raises(SnapshotUnreadable, match=r"s3/manifest\.json"):
         read_published(tmp_path)
