@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.errors import UsageError
 
@@ -96,10 +97,19 @@ class Home:
         return self.path / "logs"
 
 
+class _Variables(EnvSettingsSource):
+    """The variables that a field names as its alias, and no others: a stray BENCHMARK or DEVELOPMENT is somebody else's."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        if field.validation_alias is None:
+            return None, field_name, False
+        return super().get_field_value(field, field_name)
+
+
 class Settings(BaseSettings):
     """One frozen answer to "how is this configured?"; unknown keys and impossible values are refused at start."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     home_path: Path = Field(default=Path("~/.scorehouse"), validation_alias="SCOREHOUSE_HOME")
     development: bool = Field(default=False, validation_alias="SCOREHOUSE_DEV")
@@ -119,14 +129,14 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(  # the signature is pydantic's
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment beats the files, which arrive as arguments."""
-        return env_settings, init_settings
+        """The environment beats the files, which arrive as arguments; an empty variable counts as absent."""
+        return _Variables(settings_cls, case_sensitive=True, env_ignore_empty=True), init_settings
 
 
 def load_settings(home: Path | None = None) -> Settings:

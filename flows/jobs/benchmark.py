@@ -25,7 +25,7 @@ from flows.plan import Plan, make_plan, sample
 from flows.settings import Settings
 from flows.warehouse import open_spool, open_store
 from flows.workloads import Workload, load_workload
-from providers.records import BenchmarkResult
+from providers.records import BenchmarkResult, ProviderSpec
 from providers.specs import make_spec
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ async def run_benchmark(
     """Measure what `request` asks for and land it.
 
     `each(provider, job)` runs one provider's job: under Prefect as a task of its own. Raises UsageError and
-    NothingToMeasure before anything is written, SpoolFull when results could not be recorded. A run that is interrupted
+    NothingToMeasure, and BadProvider for a row that cannot be used, before anything is written; SpoolFull when results could not be recorded. A run that is interrupted
     keeps what it measured, and the requests that were under way become `aborted` rows.
     """
     began = time.monotonic()
@@ -100,6 +100,7 @@ async def run_benchmark(
     with open_store(settings) as store:
         await asyncio.to_thread(settle, spool, store, log)
         plan, workload = _plan(store, settings, request)
+        specs = _specs(store, plan)
         run = _run_row(settings, request, plan, workload)
         planned = [
             request.skeleton(run["id"], workload, run["started_at"])
@@ -120,9 +121,9 @@ async def run_benchmark(
             log=log,
             turn=asyncio.Lock() if _chosen(request.sequential, settings.benchmark.sequential) else None,
         )
-        shares = _shares(store, context, plan)
-        watcher.begin(run["run_name"], plan)
+        shares = {key: ProviderRun(context, specs[key], requests) for key, requests in plan.requests.items()}
         try:
+            watcher.begin(run["run_name"], plan)
             ended = await asyncio.gather(*(each(key, share) for key, share in shares.items()), return_exceptions=True)
             await asyncio.to_thread(recorder.finish, datetime.now(UTC))
             await land(recorder, store, log)
@@ -170,9 +171,9 @@ def _raise_first(ended: list[BaseException | None], shares: dict[str, ProviderRu
         raise unfinished[0]
 
 
-def _shares(store: Store, context: RunContext, plan: Plan) -> dict[str, ProviderRun]:
+def _specs(store: Store, plan: Plan) -> dict[str, ProviderSpec]:
     rows = store.select("providers", {"key": list(plan.requests)}).items
-    return {row["key"]: ProviderRun(context, make_spec(row), plan.requests[row["key"]]) for row in rows}
+    return {row["key"]: make_spec(row) for row in rows}
 
 
 def _plan(store: Store, settings: Settings, request: BenchmarkRequest) -> tuple[Plan, Workload]:
@@ -186,11 +187,15 @@ def _plan(store: Store, settings: Settings, request: BenchmarkRequest) -> tuple[
         if not providers[key]["is_active"]:
             raise UsageError(f"Provider '{key}' is disabled; 'scorehouse providers enable {key}' switches it on.")
     catalog = store.select("catalog", {"model_type": "chat", "is_available": True}).items
-    known = {row["id"] for row in catalog}
+    known = {row["id"]: row["provider_id"] for row in catalog}
     for model in request.models:
         if model not in known:
             raise UsageError(
                 f"There is no available chat model '{model}'; 'scorehouse models list' shows those that are."
+            )
+        if request.providers and known[model] not in request.providers:
+            raise UsageError(
+                f"Model '{model}' is not served by {' or '.join(request.providers)}; name its provider or none."
             )
     # A model that is named is measured; without names it is the active ones.
     chosen = [

@@ -75,9 +75,12 @@ class ProviderRun:
             await self._skip_all("secret_unavailable", str(error))
         else:
             workers = min(self._run.concurrency, len(self._waiting))
-            async with asyncio.TaskGroup() as group:
-                for _ in range(workers):
-                    group.create_task(self._work(key))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(workers):
+                        group.create_task(self._work(key))
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None  # the first worker that failed ended the others
         await land(self._run.recorder, self._run.store, self._run.log)
 
     async def _work(self, key: SecretStr | None) -> None:
@@ -113,6 +116,10 @@ class ProviderRun:
             await self._measure(client, planned, key)
 
     async def _measure(self, client: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
+        if self._stopped:  # while this request waited for its turn
+            self._run.budget.settle(planned.most_usd, None, may_be_billed=False)
+            await self._record(self._skipped(planned, "provider_stopped", self._stopped))
+            return
         await asyncio.to_thread(
             self._run.recorder.intend, planned.id
         )  # on disk before the call: nothing is paid unseen
@@ -128,8 +135,7 @@ class ProviderRun:
             request_id=planned.id,
         )
         result = self._result(planned, measured, created_at)
-        may_be_billed = result.outcome == "incomplete" or result.status_code == httpx.codes.OK
-        self._run.budget.settle(planned.most_usd, result.cost_usd, may_be_billed=may_be_billed)
+        self._run.budget.settle(planned.most_usd, result.cost_usd, may_be_billed=_may_be_billed(result))
         await self._record(result)
         if result.status_code in _STOPS_THE_PROVIDER:
             self._stopped = f"The provider answered {result.status_code}; the rest of its requests were not sent."
@@ -163,6 +169,13 @@ class ProviderRun:
                 "request without a result" if result.outcome == "skipped" else "request failed", **_context(result)
             )
         self._run.progress.measured(result)
+
+
+def _may_be_billed(result: BenchmarkResult) -> bool:
+    """Whether the provider may have done the work: not if it refused by a status, nor if nothing was ever sent to it."""
+    if result.status_code is not None:
+        return result.status_code < httpx.codes.MULTIPLE_CHOICES
+    return result.error_type not in {"connect", "dns", "tls"}
 
 
 def _context(result: BenchmarkResult) -> dict[str, Any]:
