@@ -328,7 +328,11 @@ class _Clock:
         return self._loop.time() >= self._total_at
 
     def alive(self) -> None:
-        """Bytes came: the idle deadline starts again."""
+        """Bytes came: the idle deadline starts again. Raises TimeoutError once the total has passed: in a flood the
+        event loop may be late to say so.
+        """
+        if self.is_over:
+            raise TimeoutError
         if not self._draining:
             self._wind(self.deadlines.idle_ms / 1000)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 _READ_BYTES = 1 << 16
-_PAUSE_BYTES = 1 << 18  # unread bytes at which we stop reading, so that a flood stays in the peer's buffers
+_PAUSE_BYTES = 1 << 16  # unread bytes at which we stop reading, so that a flood stays in the peer's buffers
 
 T = TypeVar("T")
 
