@@ -1,12 +1,12 @@
 """Live and external events from files: JSON Lines, CSV or Parquet in, rows of `request_events` and `feedback_events` out.
 
 All rows are checked before any is written. A row without an `id` gets one made from its content and its line, so that the
-same file imported twice lands once.
+same file imported twice lands once. A model that the catalog knows is stored under its key, however the file names it.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,38 @@ _KNOWN = {*_TEXT, *_AMOUNTS, *_COUNTS, *_SHARES, *_FLAGS, "feedback_type", "crea
 _TRUE, _FALSE = {"true", "1", "yes", "t"}, {"false", "0", "no", "f"}
 
 
+class ModelNames:
+    """Who is meant by a model's name: a key, a provider's own name for it, or one that a single provider uses."""
+
+    def __init__(self, catalog: Sequence[Mapping[str, Any]]) -> None:
+        self._by_key = {row["id"]: row for row in catalog}
+        self._providers = {
+            name: row["provider_id"] for row in catalog for name in (row["provider_name"], row["provider_id"])
+        }
+        self._by_name: dict[str, list[Mapping[str, Any]]] = {}
+        for row in catalog:
+            self._by_name.setdefault(row["external_id"], []).append(row)
+
+    def resolve(self, row: Row) -> Row:
+        """`row` with its model's key, marked simulated if its provider is; as it came where nobody in the catalog is meant.
+
+        A provider that the catalog knows decides: `openai/gpt-4o` of OpenRouter is not that of OpenAI.
+        """
+        provider = self._providers.get(row.get("provider", ""))
+        named = self._by_name.get(row["model"], [])
+        meant = [known for known in named if known["provider_id"] == provider] if provider else []
+        if not meant:
+            keyed = self._by_key.get(row["model"])
+            if keyed and provider in {None, keyed["provider_id"]}:
+                meant = [keyed]
+            elif "provider" not in row and len(named) == 1:
+                meant = named
+        if not meant:
+            return row
+        simulated = {"is_simulated": True} if meant[0]["is_simulated"] else {}
+        return row | {"model": meant[0]["id"]} | simulated
+
+
 @dataclass(frozen=True, slots=True)
 class Import:
     """What a file held, and how much of it is new to the store."""
@@ -50,11 +82,12 @@ def import_events(store: Store, path: Path, file_format: str | None = None, *, n
     then nothing was written.
     """
     imported_at = now or datetime.now(UTC)
+    names = ModelNames(store.read_all("catalog"))
     requests: list[Row] = []
     ratings: list[Row] = []
     for number, raw in _records(path, file_format or path.suffix.lstrip(".").lower()):
         where = f"{path.name}, row {number}"
-        request, rating = _event(raw, where, number, imported_at)
+        request, rating = _event(raw, where, number, imported_at, names)
         requests.append(request)
         if rating:
             ratings.append(rating)
@@ -79,7 +112,9 @@ def _records(path: Path, file_format: str) -> Iterator[tuple[int, Mapping[str, A
             yield number, record
     except OSError as error:
         raise BadRows(f"cannot read {path}: {error.strerror or error}") from None
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except BadRows:
+        raise
+    except (pa.ArrowException, ValueError) as error:
         raise BadRows(f"{path.name} is not valid {file_format}: {error}") from None
 
 
@@ -90,7 +125,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
                 continue
             try:
                 yield number, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise BadRows(f"{path.name}, row {number}: not JSON ({error})") from None
 
 
@@ -109,7 +144,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     yield from enumerate(pq.read_table(path).to_pylist(), 1)
 
 
-def _event(raw: Mapping[str, Any], where: str, number: int, now: datetime) -> tuple[Row, Row | None]:
+def _event(raw: Mapping[str, Any], where: str, number: int, now: datetime, names: ModelNames) -> tuple[Row, Row | None]:
     unknown = sorted(set(raw) - _KNOWN)
     if unknown:
         raise BadRows(f"{where}: there is no column '{unknown[0]}'; known are {', '.join(sorted(_KNOWN))}")
@@ -120,11 +155,12 @@ def _event(raw: Mapping[str, Any], where: str, number: int, now: datetime) -> tu
     row |= {name: _share(given[name], where, name) for name in _SHARES if name in given}
     row |= {name: _flag(given[name], where, name) for name in _FLAGS if name in given}
     _check_whole(row, where)
+    row = names.resolve(row)
     row["created_at"] = _moment(given.get("created_at", now), where)
     content = json.dumps({name: str(value) for name, value in sorted(given.items())}, sort_keys=True)
     row.setdefault("id", stable_id("event", f"{number}:{content}"))
     if "metadata" in given:
-        row["metadata"] = given["metadata"] if isinstance(given["metadata"], dict) else {"text": str(given["metadata"])}
+        row["metadata"] = _metadata(given["metadata"], where)
     score, rating = row.pop("score", None), row.pop("rating", None)
     row.setdefault("success", score is None or score >= 0.5)
     if rating is None and score is not None:
@@ -156,6 +192,16 @@ def _rating(row: Row, rating: float, feedback_type: str, where: str) -> Row:
     }
 
 
+def _metadata(value: Any, where: str) -> Row:
+    if not isinstance(value, dict):
+        return {"text": str(value)}
+    try:
+        json.dumps(value, allow_nan=False, default=str)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadRows(f"{where}: metadata is no JSON object ({error})") from None
+    return value
+
+
 def _text(value: Any, where: str, name: str) -> str:
     if not isinstance(value, (str, int)) or isinstance(value, bool):
         raise BadRows(f"{where}: {name} must be text, found {value!r}")
@@ -165,7 +211,7 @@ def _text(value: Any, where: str, name: str) -> str:
 def _number(value: Any, where: str, name: str) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or number < 0:
         raise BadRows(f"{where}: {name} must be a number from 0 up, found {value!r}")
@@ -196,6 +242,6 @@ def _flag(value: Any, where: str, name: str) -> bool:
 def _moment(value: Any, where: str) -> str:
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
+        return to_text(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         raise BadRows(f"{where}: created_at must be an ISO 8601 time, found {value!r}") from None
-    return to_text(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

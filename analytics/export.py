@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def write_table(rows: pa.Table, path: Path) -> None:
     except OSError as error:
         raise UnknownName(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none if it could not be made, or is what was asked for now
+            draft.unlink()
 
 
 def _write_parquet(rows: pa.Table, path: Path) -> None:

@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; an error is one sentence on stderr."""
     try:
         code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
     except NoArgsIsHelpError as error:
         render.out.print(error.format_message(), markup=False)
         code = 2
@@ -58,6 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say to it
         code = 1
+    except OSError as error:  # a home folder that cannot be written, a file that cannot be read
+        code = _complain(f"{error.filename or 'A file'}: {error.strerror or error}", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -3,6 +3,7 @@
 Text from outside (a model's reply, an id) is stripped of control characters and never read as markup.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SPACE = str.maketrans("\t\n\r", "   ")
 _WIDE = 150  # columns of a table where there is no terminal to measure
 
 out = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _WIDE)
@@ -22,7 +24,7 @@ err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() el
 
 def plain(value: object) -> Text:
     """`value` as text that cannot move the cursor, hide itself or style anything."""
-    return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+    return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", _writable(value).translate(_SPACE)))
 
 
 def say(message: str) -> None:
@@ -32,13 +34,26 @@ def say(message: str) -> None:
 
 def show_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    sys.stdout.write(_json(value, orjson.OPT_INDENT_2))
 
 
 def show_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON object a line on stdout."""
     for row in rows:
-        sys.stdout.write(orjson.dumps(row, default=str).decode() + "\n")
+        sys.stdout.write(_json(row))
+
+
+def _json(value: Any, option: int = 0) -> str:
+    try:
+        text = orjson.dumps(value, option=option, default=str)
+    except orjson.JSONEncodeError:  # half a surrogate pair or a number beyond 64 bits: the slower writer takes them
+        text = json.dumps(value, indent=2 if option else None, default=str).encode()
+    return text.decode() + "\n"
+
+
+def _writable(value: object) -> str:
+    """Text that any UTF-8 terminal takes: an argument that was no UTF-8 arrives as half a surrogate pair."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def show_table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -58,7 +73,14 @@ def show_rows(title: str | None, rows: Sequence[Mapping[str, Any]], empty: str) 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """The rich table behind `show_table`, for a display that changes."""
     cells = [list(row) for row in rows]
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    made = Table(
+        title=plain(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
+    )
     for index, column in enumerate(columns):
         values = [row[index] for row in cells if row[index] is not None]
         numeric = bool(values) and all(

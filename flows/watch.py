@@ -41,7 +41,11 @@ class Watch:
         self._planned: dict[str, int] = {}
         self._left: Counter[str] = Counter()
         self._bar = Bar(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=render.err
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=render.err,
         )
         self._task: TaskID | None = None
         self._live: Live | None = None
@@ -51,7 +55,7 @@ class Watch:
         requests = [request for share in plan.requests.values() for request in share]
         self._planned = dict(Counter(request.model for request in requests))
         self._left = Counter(self._planned)
-        self._task = self._bar.add_task(run_name, total=plan.size)
+        self._task = self._bar.add_task(render.plain(run_name).plain, total=plan.size)
         if render.err.is_terminal:
             # Drawn four times a second by rich's own thread: the loop that measures only counts.
             self._live = Live(get_renderable=self._picture, console=render.err, refresh_per_second=4, transient=True)

@@ -56,6 +56,8 @@ def feedback(
     json: Json = False,
 ) -> None:
     """Rate one answer, by a number or by what its reader did."""
+    from analytics.events import ModelNames
+
     if (rating is None) == (signal is None):
         raise UsageError("Give either --rating or --signal.")
     given = {"model": model, "task_type": task, "agent_id": agent, "user_id": user, "rating": rating, "signal": signal}
@@ -65,8 +67,9 @@ def feedback(
         "created_at": now_text(),
         "feedback_type": "explicit" if signal is None else "implicit",
     }
+    row |= {name: value for name, value in given.items() if value is not None}
     with open_store(load_settings()) as store:
-        recorded = store.submit_feedback(row | {name: value for name, value in given.items() if value is not None})
+        recorded = store.submit_feedback(ModelNames(store.read_all("catalog")).resolve(row) if model else row)
     if json:
         render.show_json(recorded)
     render.say(f"Recorded {recorded['rating']} for {recorded['model']}; it counts from the next 'scorehouse score' on.")

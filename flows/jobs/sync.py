@@ -61,7 +61,11 @@ async def sync_catalogs(settings: Settings, providers: tuple[str, ...] = ()) -> 
                 raise UsageError(
                     f"There is no provider '{key}'; 'scorehouse providers list' shows those that are there."
                 )
-        chosen = [rows[key] for key in providers] if providers else [row for row in rows.values() if row["is_active"]]
+        chosen = (
+            [rows[key] for key in dict.fromkeys(providers)]
+            if providers
+            else [row for row in rows.values() if row["is_active"]]
+        )
         reports = await asyncio.gather(*(_sync(settings, store, log, row) for row in chosen))
         publish(settings, store)
     return list(reports)
@@ -83,9 +87,18 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
     change = await asyncio.to_thread(
         store.apply_catalog, row["key"], [asdict(model) for model in catalog.models], now, active=_active(spec)
     )
+    if not catalog.models and await asyncio.to_thread(_has_models, store, row["key"]):
+        # The store counts an empty list as a failed sync and keeps the last known catalog.
+        message = "The provider listed no usable models."
+        log.error("sync failed; the last known catalog stays", provider=row["key"], message=message)
+        return SyncReport(row["key"], rejected=catalog.rejected, error=message, last_synced=row["last_synced"])
     for entry in catalog.rejected:
         log.warning("a catalog entry is unusable", provider=row["key"], message=entry)
     return SyncReport(row["key"], change=change, rejected=catalog.rejected, last_synced=now)
+
+
+def _has_models(store: Store, provider: str) -> bool:
+    return bool(store.select("catalog", {"provider_id": provider, "is_available": True}, page=1, per_page=1).total)
 
 
 def _active(spec: ProviderSpec) -> Any:
