@@ -96,7 +96,7 @@ def import_events(store: Store, path: Path, file_format: str | None = None, *, n
     return Import(len(requests), new_requests, len(ratings), new_ratings)
 
 
-def _records(path: Path, file_format: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _records(path: Path, file_format: str) -> Iterator[tuple[int, Any]]:
     readers: dict[str, Callable[[Path], Iterator[tuple[int, Any]]]] = {
         "jsonl": _json_lines,
         "ndjson": _json_lines,
@@ -106,10 +106,7 @@ def _records(path: Path, file_format: str) -> Iterator[tuple[int, Mapping[str, A
     if file_format not in readers:
         raise BadRows(f"{path.name}: format '{file_format}' is not known; say --format jsonl, csv or parquet")
     try:
-        for number, record in readers[file_format](path):
-            if not isinstance(record, Mapping):
-                raise BadRows(f"{path.name}, row {number}: not an object with columns")
-            yield number, record
+        yield from readers[file_format](path)
     except OSError as error:
         raise BadRows(f"cannot read {path}: {error.strerror or error}") from None
     except BadRows:
@@ -144,7 +141,9 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     yield from enumerate(pq.read_table(path).to_pylist(), 1)
 
 
-def _event(raw: Mapping[str, Any], where: str, number: int, now: datetime, names: ModelNames) -> tuple[Row, Row | None]:
+def _event(raw: Any, where: str, number: int, now: datetime, names: ModelNames) -> tuple[Row, Row | None]:
+    if not isinstance(raw, Mapping):
+        raise BadRows(f"{where}: not an object with columns")
     unknown = sorted(set(raw) - _KNOWN)
     if unknown:
         raise BadRows(f"{where}: there is no column '{unknown[0]}'; known are {', '.join(sorted(_KNOWN))}")

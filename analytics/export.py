@@ -12,30 +12,26 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from analytics.errors import UnknownName
-from analytics.lake import Lake
+from analytics.lake import Lake, Reading
 from analytics.routing.published import SnapshotUnreadable, read_published
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def exportable(lake_folder: Path, scoring_folder: Path) -> dict[str, Callable[[], pa.Table]]:
+def exportable(lake_folder: Path, scoring_folder: Path) -> dict[str, Callable[[], Reading]]:
     """Every table that can be exported by name, each as a function that reads it.
 
     A snapshot's tables come from real evidence where there is any, else from simulated evidence.
     """
     lake = Lake(lake_folder)
-    tables: dict[str, Callable[[], pa.Table]] = {name: partial(_read, lake, name) for name in lake.manifest().tables}
+    tables: dict[str, Callable[[], Reading]] = {name: partial(lake.read, name) for name in lake.manifest().tables}
     for pointer in ("CURRENT", "CURRENT-simulated"):
         try:
             published = read_published(scoring_folder, pointer)
         except SnapshotUnreadable:
             continue
-        return tables | {name: partial(published.tables.__getitem__, name) for name in published.tables}
+        return tables | {name: partial(Reading, rows) for name, rows in published.tables.items()}
     return tables
-
-
-def _read(lake: Lake, table: str) -> pa.Table:
-    return lake.read(table).rows
 
 
 def write_table(rows: pa.Table, path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from analytics.store import new_id, now_text
+from analytics.store import Row, new_id, now_text
 from flows import render
 from flows.commands.options import Json
 from flows.errors import UsageError
@@ -60,8 +60,15 @@ def feedback(
 
     if (rating is None) == (signal is None):
         raise UsageError("Give either --rating or --signal.")
-    given = {"model": model, "task_type": task, "agent_id": agent, "user_id": user, "rating": rating, "signal": signal}
-    row = {
+    given: dict[str, str | float | None] = {
+        "model": model,
+        "task_type": task,
+        "agent_id": agent,
+        "user_id": user,
+        "rating": rating,
+        "signal": signal,
+    }
+    row: Row = {
         "id": new_id(),
         "message_id": message_id,
         "created_at": now_text(),

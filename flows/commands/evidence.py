@@ -1,5 +1,7 @@
 """`scorehouse score`, `query` and `export`: from rows to evidence, and out of the house."""
 
+from collections.abc import Sequence
+from json import loads
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +49,9 @@ def query(
             render.show_rows(None, rows, "There are no ready queries.")
         return
     parameters = dict(_parameter(text) for text in param or [])
-    answer = run_query(Lake(load_settings().home.lake), name, parameters=parameters).to_pylist()
+    found = run_query(Lake(load_settings().home.lake), name, parameters=parameters)
+    _say_left_out(loads(found.schema.metadata[b"left_out"]))
+    answer = found.to_pylist()
     if json:
         render.show_json_lines(answer)
     else:
@@ -68,9 +72,15 @@ def export(
     if table not in tables:
         known = ", ".join(sorted(tables)) or "nothing yet: run 'scorehouse score' first"
         raise UsageError(f"There is no table '{table}' to export; there is {known}.")
-    rows = tables[table]()
-    write_table(rows, out)
-    render.say(f"{rows.num_rows} rows of {table} are in {out}.")
+    reading = tables[table]()
+    write_table(reading.rows, out)
+    _say_left_out(reading.corrupt)
+    render.say(f"{reading.rows.num_rows} rows of {table} are in {out}.")
+
+
+def _say_left_out(corrupt: Sequence[str]) -> None:
+    for sentence in corrupt:
+        render.say(f"Left out: {sentence}.")
 
 
 def _parameter(text: str) -> tuple[str, str]:
