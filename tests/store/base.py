@@ -483,3 +483,17 @@ class StoreContract:
     def test_a_plan_is_no_result(self, store: Store) -> None:
         measured = run()
         assert store.land_results([measured], [plan(measured)]).refused
+
+    # -- views --------------------------------------------------------------------------------------------------------
+
+    def test_metric_events_are_benchmarks_and_live_requests(self, store: Store) -> None:
+        """Requirement B3: one row per query that was asked, whoever measured it."""
+        measured = run()
+        asked, skipped = result(measured, domain="math"), result(measured, outcome="skipped", success=False)
+        store.land_results([measured], [asked, skipped])
+        live = request(task_type="code")
+        store.write("request_events", [live])
+        events = {row["id"]: row for row in store.read_all("model_metric_events")}
+        assert set(events) == {asked["id"], live["id"]}
+        assert events[asked["id"]]["latency_ms"] == asked["total_latency_ms"]
+        assert events[asked["id"]]["domain"] == "math"
