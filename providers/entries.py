@@ -67,7 +67,9 @@ def read_entry(entry: Any, *, zero_is_free: bool = True) -> tuple[Model, str | N
     """
     if not isinstance(entry, dict):
         raise BadEntry("not an object")
-    external_id = next((name for key in ("id", "name", "model") if (name := string(entry.get(key)))), None)
+    external_id = next(
+        (name for key in ("id", "name", "model", "model_name") if (name := string(entry.get(key)))), None
+    )
     if external_id is None:
         raise BadEntry("no id")
     if label(external_id) != external_id:
@@ -114,7 +116,11 @@ def _declared_type(entry: Mapping[str, Any]) -> str | None:
         entry.get("type"),
         entry.get("mode"),
         mapping(entry.get("model_info")).get("mode"),
-        *(word for word in items(entry.get("capabilities")) if word in {"embedding", "completion"}),
+        *(
+            word
+            for word in items(entry.get("capabilities"))
+            if isinstance(word, str) and word in {"embedding", "completion"}
+        ),
         *sorted(items(architecture.get("output_modalities")), key=lambda word: word != "text"),
     ]
     known = [_TYPES[word] for word in words if isinstance(word, str) and word in _TYPES]

@@ -28,6 +28,7 @@ _BY_STATUS: Mapping[int, str] = {
 _BY_WORD: Mapping[str, str] = {
     "authentication_error": "authentication",
     "invalid_api_key": "authentication",
+    "no_db_connection": "authentication",  # LiteLLM's 400 for a key that is not its master key, where it has no database
     "permission_error": "permission",
     "permission_denied": "permission",
     "not_found_error": "not_found",
@@ -53,8 +54,8 @@ _BY_WORD: Mapping[str, str] = {
     "enforced_spend_limit_reached": "quota",
 }
 
-# These say what is wrong better than the status they come with: money behind a 429, an unknown model behind a 400.
-_STRONGER_THAN_STATUS = frozenset({"quota", "payment", "not_found"})
+# These say what is wrong better than the status they come with: money behind a 429, an unknown model or key behind a 400.
+_STRONGER_THAN_STATUS = frozenset({"quota", "payment", "not_found", "authentication"})
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Refused:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from providers import simulated
@@ -351,6 +351,7 @@ FIELDS = st.sampled_from(
 
 
 @given(st.dictionaries(FIELDS, JSON | st.fixed_dictionaries({"prompt": JSON, "input": JSON, "input_modalities": JSON})))
+@example({"capabilities": [[]]})
 def test_no_entry_breaks_the_reader(entry: dict[str, Any]) -> None:
     try:
         found, _ = read_entry({"id": "m", **entry})

@@ -29,6 +29,13 @@ BODIES: dict[str, tuple[int, Any, str, str | None, str]] = {
         "429",
         "m",
     ),
+    "LiteLLM, a wrong key where it has no database": (
+        400,
+        {"error": {"message": "No connected db.", "type": "no_db_connection", "param": None, "code": "400"}},
+        "authentication",
+        "400",
+        "No connected db.",
+    ),
     "OpenRouter's code is a number and its text is raw": (
         429,
         {
