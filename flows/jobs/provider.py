@@ -27,8 +27,9 @@ from providers.measure import Measurement, measure
 from providers.records import BenchmarkResult, Deadlines, ProviderSpec
 from providers.transport import open_client
 
-# After these the provider refuses everything else of the run as well: asking on would be noise, or cost.
-_STOPS_THE_PROVIDER = {401: "authentication", 402: "payment"}
+# After these a model refuses everything else of the run as well. Not its provider: a gateway passes on what each model's
+# upstream answers, and one expired key behind it says nothing of the other models.
+_STOPS_THE_MODEL = frozenset({"authentication", "payment"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class ProviderRun:
         self._run = run
         self._spec = spec
         self._waiting = deque(requests)
-        self._stopped: str | None = None
+        self._stopped: dict[str, str] = {}  # model -> why it is asked no more
         # One request every 60/rpm seconds: even spacing instead of a burst and a pause.
         self._pace = AsyncLimiter(1, 60 / spec.rate_limit_rpm) if spec.rate_limit_rpm else None
         self._planned = len(requests)
@@ -87,10 +88,10 @@ class ProviderRun:
         """One worker with a connection pool of its own, so that requests never queue inside the client."""
         async with open_client(self._spec) as warm:
             while self._waiting:
-                if self._stopped:
-                    await self._skip_all("provider_stopped", self._stopped)
-                    return
                 planned = self._waiting.popleft()
+                if planned.model in self._stopped:
+                    await self._record(self._skipped(planned, "model_stopped", self._stopped[planned.model]))
+                    continue
                 if not self._run.budget.reserve(planned.most_usd):
                     message = f"The run's budget of {self._run.budget.max_usd} USD could be exceeded by this request."
                     await self._record(self._skipped(planned, "budget", message))
@@ -116,9 +117,9 @@ class ProviderRun:
             await self._measure(client, planned, key)
 
     async def _measure(self, client: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
-        if self._stopped:  # while this request waited for its turn
+        if planned.model in self._stopped:  # while this request waited for its turn
             self._run.budget.settle(planned.most_usd, None, may_be_billed=False)
-            await self._record(self._skipped(planned, "provider_stopped", self._stopped))
+            await self._record(self._skipped(planned, "model_stopped", self._stopped[planned.model]))
             return
         await asyncio.to_thread(
             self._run.recorder.intend, planned.id
@@ -137,8 +138,9 @@ class ProviderRun:
         result = self._result(planned, measured, created_at)
         self._run.budget.settle(planned.most_usd, result.cost_usd, may_be_billed=_may_be_billed(result))
         await self._record(result)
-        if result.status_code in _STOPS_THE_PROVIDER:
-            self._stopped = f"The provider answered {result.status_code}; the rest of its requests were not sent."
+        if result.error_type in _STOPS_THE_MODEL:
+            why = f"An earlier request was refused ({result.error_type}); the rest of this model's were not sent."
+            self._stopped[planned.model] = why
 
     def _result(self, planned: PlannedRequest, measured: Measurement, created_at: datetime) -> BenchmarkResult:
         columns = asdict(measured)
