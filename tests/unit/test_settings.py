@@ -1,0 +1,112 @@
+"""Settings: everything is checked once, at start, and a mistake is one sentence that names it."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.errors import UsageError
+from flows.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is configured, and the current folder is empty."""
+    for name in (
+        "SCOREHOUSE_HOME",
+        "SCOREHOUSE_CONFIG",
+        "SCOREHOUSE_DEV",
+        "SCOREHOUSE_DEFAULT_MODEL",
+        "PREFECT_API_URL",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_configuration_the_defaults_hold() -> None:
+    settings = load_settings()
+    assert settings.home.path == Path.home() / ".scorehouse"
+    assert settings.home.store == Path.home() / ".scorehouse" / "store.sqlite"
+    assert (settings.routing.priority_weight, settings.routing.quality_weight, settings.routing.tie_delta) == (
+        0.3,
+        0.7,
+        0.01,
+    )
+    assert settings.development is False
+    assert settings.benchmark.max_usd == 1.0
+
+
+def test_a_users_file_overrides_key_by_key(tmp_path: Path) -> None:
+    Path("scorehouse.toml").write_text("[benchmark]\nmax_usd = 7.5\n")
+    settings = load_settings()
+    assert settings.benchmark.max_usd == 7.5
+    assert settings.benchmark.workload == "default"
+
+
+def test_the_file_may_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text("[retention]\nraw_days = 3\n")
+    monkeypatch.setenv("SCOREHOUSE_CONFIG", str(tmp_path / "mine.toml"))
+    assert load_settings().retention.raw_days == 3
+
+
+def test_the_environment_names_the_home_and_an_argument_beats_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SCOREHOUSE_HOME", "~/elsewhere")
+    assert load_settings().home.path == Path.home() / "elsewhere"
+    assert load_settings(tmp_path).home.path == tmp_path
+
+
+def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SCOREHOUSE_HOME", "SCOREHOUSE_CONFIG", "SCOREHOUSE_DEV", "SCOREHOUSE_DEFAULT_MODEL"):
+        monkeypatch.setenv(name, "")
+    settings = load_settings()
+    assert settings.home.path == Path.home() / ".scorehouse"
+    assert (settings.development, settings.default_model) == (False, None)
+
+
+@pytest.mark.parametrize("name", ["DEVELOPMENT", "BENCHMARK", "SPOOL", "HOME_PATH", "DEFAULT_MODEL", "scorehouse_dev"])
+def test_other_peoples_variables_are_not_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert load_settings() == load_settings(Path("~/.scorehouse"))
+    assert load_settings().development is False
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[benchmark\n", ["scorehouse.toml is not valid TOML"]),
+        ("[benchmark]\nmax_ust = 1\n", ["scorehouse.toml", "benchmark.max_ust", "not permitted"]),
+        ("[bencmark]\nmax_usd = 1\n", ["scorehouse.toml", "bencmark"]),
+        ("[benchmark]\nmax_usd = -1\n", ["benchmark.max_usd", "greater than or equal to 0", "-1"]),
+        ("[benchmark]\nmax_usd = nan\n", ["benchmark.max_usd"]),
+        ("[benchmark]\nrepeats = 1.5\n", ["benchmark.repeats", "1.5"]),
+        ("[routing]\ntie_delta = 2\n", ["routing.tie_delta", "less than or equal to 1"]),
+        ("benchmark = 3\n", ["benchmark", "found 3"]),
+        ("development = true\n", ["development"]),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_sentence_that_names_file_key_and_value(text: str, words: list[str]) -> None:
+    Path("scorehouse.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOREHOUSE_CONFIG", "nowhere.toml")
+    with pytest.raises(UsageError, match=r"nowhere\.toml: No such file"):
+        load_settings()
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    Path("scorehouse.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load_settings()
+
+
+def test_a_mistake_in_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOREHOUSE_DEV", "perhaps")
+    with pytest.raises(UsageError, match="environment variable SCOREHOUSE_DEV"):
+        load_settings()
