@@ -84,7 +84,8 @@ class Watch:
     def _say_finished(self, model: str) -> None:
         done = sum(count == 0 for count in self._left.values())
         (one,) = summarize(result for result in self._results if result.model == model)
-        render.say(
-            f"  [{done}/{len(self._planned)}] {model}: {one.ok} of {one.requests} ok, latency {render.cell(one.total_latency_ms)} ms, "
-            f"TTFT {render.cell(one.ttft_ms)} ms, {render.cell(one.tps)} tokens/s"
+        seen = {"latency": (one.total_latency_ms, " ms"), "TTFT": (one.ttft_ms, " ms"), "pace": (one.tps, " tokens/s")}
+        known = "".join(
+            f", {name} {render.cell(value)}{unit}" for name, (value, unit) in seen.items() if value is not None
         )
+        render.say(f"  [{done}/{len(self._planned)}] {model}: {one.ok} of {one.requests} ok{known}")

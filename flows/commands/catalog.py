@@ -11,6 +11,7 @@ from flows import render
 from flows.commands.options import Json
 from flows.errors import UsageError
 from flows.settings import Settings, load_settings
+from flows.vault import variable_name
 from flows.warehouse import open_store
 from providers.specs import load, make_spec, provider_types
 
@@ -94,7 +95,7 @@ def add_provider(
         "created_at": now,
         "updated_at": now,
     }
-    make_spec(row)  # an unusable URL is refused before anything is written
+    spec = make_spec(row)  # an unusable URL is refused before anything is written
     settings = load_settings()
     with open_store(settings) as store:
         taken = {taken["key"]: taken["name"] for taken in store.read_all("providers")}
@@ -107,7 +108,13 @@ def add_provider(
         store.write("providers", [row])
         publish(settings, store)
         _show(_one(store, "provider_registry", provider, "provider"), as_json=json)
-    render.say(f"Added. Next: scorehouse models sync {provider}")
+    if spec.is_simulated:
+        needs = ""
+    elif spec.key_required:
+        needs = f"It needs a key: in development mode (SCOREHOUSE_DEV=1) it is read from {variable_name(provider)}. "
+    else:
+        needs = f"If it wants a key, {variable_name(provider)} is read in development mode (SCOREHOUSE_DEV=1). "
+    render.say(f"Added. {needs}Next: scorehouse models sync {provider}")
 
 
 @providers.command("disable")
@@ -174,9 +181,15 @@ def list_models(
     if json:
         render.show_json_lines(rows)
         return
-    columns = ("id", "model_type", "capabilities", "ctx_length", "pricing_input", "pricing_output", "cost_tier", "priority",
-               "is_available", "is_active", "is_enabled", "is_simulated")  # fmt: skip
-    shown = [{name: list(row[name]) if name == "capabilities" else row[name] for name in columns} for row in rows]
+    columns = {
+        "id": "id", "model_type": "type", "capabilities": "capabilities", "ctx_length": "context", "pricing_input": "USD/M in",
+        "pricing_output": "USD/M out", "cost_tier": "tier", "priority": "priority", "is_available": "available", "is_active": "active",
+        "is_enabled": "enabled", "is_simulated": "simulated",
+    }  # fmt: skip
+    shown = [
+        {title: list(row[name]) if name == "capabilities" else row[name] for name, title in columns.items()}
+        for row in rows
+    ]
     render.show_rows(None, shown, "No model matches; 'scorehouse models sync' asks the providers what they serve.")
 
 
@@ -213,11 +226,25 @@ def sync_models(
         render.show_rows(None, rows, "There are no providers yet: 'scorehouse providers add'.")
     for report in reports:
         if report.error:
-            render.say(f"{report.provider}: {report.error} The last known catalog stays in use.")
+            kept = "The last known catalog stays in use." if report.last_synced else "It has no catalog yet."
+            render.say(f"{report.provider}: {report.error.removesuffix('.')}. {kept}")
         for entry in report.to_dict()["rejected"]:
             render.say(f"{report.provider}: left out {entry}")
+    _say_idle(settings, [report.provider for report in reports if report.change and report.change.discovered])
     if any(report.error for report in reports):
         raise typer.Exit(1)
+
+
+def _say_idle(settings: Settings, synced: list[str]) -> None:
+    """The next step for a provider that has models of which none is measured."""
+    with open_store(settings) as store:
+        active = store.select("catalog", {"is_active": True, "is_available": True}).items
+    for key in synced:
+        if key not in {row["provider_id"] for row in active}:
+            render.say(
+                f"{key}: none of its models is active. 'scorehouse models set MODEL --active' has one measured by every run, "
+                "'scorehouse bench --model MODEL' measures it once."
+            )
 
 
 @models.command("add")

@@ -79,13 +79,16 @@ def show_report(report: "BenchmarkReport", *, as_json: bool) -> None:
         simulated = " (simulated providers)" if summaries and all(one.is_simulated for one in summaries) else ""
         render.out.print(summary_table(summaries, title=f"Run {report.run_name}{simulated}"))
     cost = "an unknown cost" if report.cost_usd is None else f"{report.cost_usd:.6f} USD"
+    unpriced = sum(result.success and result.cost_usd is None for result in report.results)
+    if report.cost_usd is not None and unpriced:
+        cost += f" and the unknown cost of {unpriced}"
     good = sum(result.success for result in report.results)
     render.say(
         f"{good} of {len(report.results)} requests ok in {report.seconds:.1f} s for {cost}; run {report.run_id}."
     )
     reasons = sorted(
         {
-            f"{result.model}: {result.error_type}: {result.error_message}"
+            f"{result.model}: {result.error_type}: {' '.join((result.error_message or '').split())}"
             for result in report.results
             if not result.success
         }

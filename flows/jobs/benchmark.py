@@ -190,9 +190,11 @@ def _plan(store: Store, settings: Settings, request: BenchmarkRequest) -> tuple[
     known = {row["id"]: row["provider_id"] for row in catalog}
     for model in request.models:
         if model not in known:
-            raise UsageError(
-                f"There is no available chat model '{model}'; 'scorehouse models list' shows those that are."
+            meant = sorted(key for key in known if key.partition("/")[2] == model)
+            way_out = (
+                f"did you mean {' or '.join(meant)}?" if meant else "'scorehouse models list' shows those that are."
             )
+            raise UsageError(f"There is no available chat model '{model}'; {way_out}")
         if request.providers and known[model] not in request.providers:
             raise UsageError(
                 f"Model '{model}' is not served by {' or '.join(request.providers)}; name its provider or none."

@@ -35,7 +35,7 @@ class ScoreRun:
         """What a person is told."""
         report = self.report
         new = sum(self.extraction.rows.values())
-        days = f"{report.days_computed} days computed, {report.days_reused} reused"
+        days = f"{report.days_computed} {'day' if report.days_computed == 1 else 'days'} computed, {report.days_reused} reused"
         lines = [f"{new} new rows; {days}; {report.seconds:.2f} s."]
         lines += [f"Published {kind} snapshot {name}." for kind, name in report.snapshots.items()]
         if not report.snapshots:

@@ -13,10 +13,10 @@ from flows.errors import SecretUnavailable, UsageError
 from flows.jobs.configuration import publish
 from flows.logs import open_log
 from flows.settings import Settings
-from flows.vault import api_key
+from flows.vault import api_key, variable_name
 from flows.warehouse import open_store
 from providers.catalog import TierThresholds, fetch_catalog
-from providers.errors import BadProvider, WireError
+from providers.errors import BadProvider, ConnectFailed, Refused, WireError
 from providers.records import ProviderSpec
 from providers.specs import make_spec
 from providers.transport import open_client
@@ -73,6 +73,7 @@ async def sync_catalogs(settings: Settings, providers: tuple[str, ...] = ()) -> 
 
 async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row: Mapping[str, Any]) -> SyncReport:
     now = to_text(datetime.now(UTC))
+    key = None
     try:
         spec = make_spec(row)
         key = api_key(settings, spec)
@@ -80,7 +81,7 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
         async with open_client(spec) as client, asyncio.timeout(settings.catalog.timeout_ms / 1000):
             catalog = await fetch_catalog(client, spec, key.get_secret_value() if key else None, tiers=tiers)
     except (WireError, BadProvider, SecretUnavailable, TimeoutError) as error:
-        message = str(error) or f"The models endpoint did not answer within {settings.catalog.timeout_ms:.0f} ms."
+        message = _why(error, row, settings, has_key=key is not None)
         log.error("sync failed; the last known catalog stays", provider=row["key"], message=message)
         await asyncio.to_thread(store.catalog_failed, row["key"], message, now)
         return SyncReport(row["key"], error=message, last_synced=row["last_synced"])
@@ -99,6 +100,19 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
 
 def _has_models(store: Store, provider: str) -> bool:
     return bool(store.select("catalog", {"provider_id": provider, "is_available": True}, page=1, per_page=1).total)
+
+
+def _why(error: Exception, row: Mapping[str, Any], settings: Settings, *, has_key: bool) -> str:
+    """What a person needs to mend it: what was said, where it was asked, and whether it was asked with a key."""
+    if isinstance(error, TimeoutError):
+        return f"The models endpoint did not answer within {settings.catalog.timeout_ms:.0f} ms."
+    if isinstance(error, ConnectFailed):
+        return f"No connection to {make_spec(row).base_url}: {error}"
+    if not isinstance(error, Refused) or error.status_code is None:
+        return str(error)
+    without = f" (asked without a key; in development mode it is read from {variable_name(row['key'])})"
+    said = str(error).rstrip(".")
+    return f"HTTP {error.status_code} ({error.error_type}): {said}{'' if has_key or row['is_simulated'] else without}."
 
 
 def _active(spec: ProviderSpec) -> Any:
