@@ -131,6 +131,9 @@ def _csv(path: Path) -> Iterator[tuple[int, Any]]:
     with path.open("rb") as file:
         header = file.readline()
         names = pa.csv.read_csv(pa.BufferReader(header + b"\n")).column_names if header.strip() else []
+    if not names:
+        return
+    _require_once(names, path)
     options = pa.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
     )
@@ -138,7 +141,15 @@ def _csv(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
-    yield from enumerate(pq.read_table(path).to_pylist(), 1)
+    table = pq.read_table(path)
+    _require_once(table.column_names, path)
+    yield from enumerate(table.to_pylist(), 1)
+
+
+def _require_once(names: Sequence[str], path: Path) -> None:
+    twice = sorted(name for name in set(names) if names.count(name) > 1)
+    if twice:
+        raise BadRows(f"{path.name}: the column '{twice[0]}' is there twice")
 
 
 def _event(raw: Any, where: str, number: int, now: datetime, names: ModelNames) -> tuple[Row, Row | None]:

@@ -67,6 +67,8 @@ def _write_csv(rows: pa.Table, path: Path) -> None:
     columns = {}
     for name in rows.column_names:
         values = rows[name]
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
         if pa.types.is_nested(values.type):
             values = pa.array(
                 [None if value is None else orjson.dumps(value, default=str).decode() for value in values.to_pylist()],
