@@ -2,18 +2,18 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from aiolimiter import AsyncLimiter
 from pydantic import SecretStr
 from structlog.typing import FilteringBoundLogger
 
-from analytics.errors import StoreUnavailable
+from analytics.errors import AnalyticsError
 from analytics.grading import grade
 from analytics.store import RunSpool, Store
 from flows.budget import Budget
@@ -27,9 +27,12 @@ from providers.measure import Measurement, measure
 from providers.records import BenchmarkResult, Deadlines, ProviderSpec
 from providers.transport import open_client
 
-# After these a model refuses everything else of the run as well. Not its provider: a gateway passes on what each model's
-# upstream answers, and one expired key behind it says nothing of the other models.
-_STOPS_THE_MODEL = frozenset({"authentication", "payment"})
+T = TypeVar("T")
+
+# After these a model refuses everything else of the run as well. A gateway passes on what each model's upstream answers, so
+# one refusal says nothing of its other models; so many without a single answer are the provider's own word.
+_REFUSALS = frozenset({"authentication", "payment"})
+_REFUSING_MODELS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class ProviderRun:
         self._run = run
         self._spec = spec
         self._waiting = deque(requests)
-        self._stopped: dict[str, str] = {}  # model -> why it is asked no more
+        self._refused: set[str] = set()  # models that did not take our key or want to be paid
+        self._has_answered = False
         # One request every 60/rpm seconds: even spacing instead of a burst and a pause.
         self._pace = AsyncLimiter(1, 60 / spec.rate_limit_rpm) if spec.rate_limit_rpm else None
         self._planned = len(requests)
@@ -89,8 +93,8 @@ class ProviderRun:
         async with open_client(self._spec) as warm:
             while self._waiting:
                 planned = self._waiting.popleft()
-                if planned.model in self._stopped:
-                    await self._record(self._skipped(planned, "model_stopped", self._stopped[planned.model]))
+                if stopped := self._stopped(planned):
+                    await self._record(self._skipped(planned, *stopped))
                     continue
                 if not self._run.budget.reserve(planned.most_usd):
                     message = f"The run's budget of {self._run.budget.max_usd} USD could be exceeded by this request."
@@ -117,13 +121,11 @@ class ProviderRun:
             await self._measure(client, planned, key)
 
     async def _measure(self, client: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
-        if planned.model in self._stopped:  # while this request waited for its turn
+        if stopped := self._stopped(planned):  # while this request waited for its turn
             self._run.budget.settle(planned.most_usd, None, may_be_billed=False)
-            await self._record(self._skipped(planned, "model_stopped", self._stopped[planned.model]))
+            await self._record(self._skipped(planned, *stopped))
             return
-        await asyncio.to_thread(
-            self._run.recorder.intend, planned.id
-        )  # on disk before the call: nothing is paid unseen
+        await _whole(self._run.recorder.intend, planned.id)  # on disk before the call: nothing is paid unseen
         created_at = datetime.now(UTC)
         limits = self._run.settings.benchmark
         measured = await measure(
@@ -138,9 +140,20 @@ class ProviderRun:
         result = self._result(planned, measured, created_at)
         self._run.budget.settle(planned.most_usd, result.cost_usd, may_be_billed=_may_be_billed(result))
         await self._record(result)
-        if result.error_type in _STOPS_THE_MODEL:
-            why = f"An earlier request was refused ({result.error_type}); the rest of this model's were not sent."
-            self._stopped[planned.model] = why
+        self._has_answered |= result.success
+        if result.error_type in _REFUSALS:
+            self._refused.add(planned.model)
+
+    def _stopped(self, planned: PlannedRequest) -> tuple[str, str] | None:
+        """Why this request is not sent (error type and message), if an earlier refusal is about it too."""
+        if planned.model in self._refused:
+            return "model_stopped", "The model refused our key or payment; the rest of its requests were not sent."
+        if len(self._refused) >= _REFUSING_MODELS and not self._has_answered:
+            return (
+                "provider_stopped",
+                "The provider refuses our key or payment; the rest of its requests were not sent.",
+            )
+        return None
 
     def _result(self, planned: PlannedRequest, measured: Measurement, created_at: datetime) -> BenchmarkResult:
         columns = asdict(measured)
@@ -164,7 +177,7 @@ class ProviderRun:
             await self._record(self._skipped(self._waiting.popleft(), error_type, message))
 
     async def _record(self, result: BenchmarkResult) -> None:
-        await asyncio.to_thread(self._run.recorder.record, asdict(result))
+        await _whole(self._run.recorder.record, asdict(result))
         self.results.append(result)
         if not result.success:
             self._run.log.warning(
@@ -197,11 +210,21 @@ def _context(result: BenchmarkResult) -> dict[str, Any]:
     return {name: getattr(result, name) for name in names}
 
 
+async def _whole(write: Callable[[T], None], what: T) -> None:
+    """Run one write to the spool in a thread, to its end even when this task is cancelled meanwhile."""
+    writing = asyncio.ensure_future(asyncio.to_thread(write, what))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await writing
+        raise
+
+
 async def land(recorder: RunSpool, store: Store, log: FilteringBoundLogger) -> None:
     """Move what is recorded into the store; when the store is out of reach the spool keeps it."""
     try:
         landing = await asyncio.to_thread(recorder.land, store)
-    except StoreUnavailable as error:
+    except AnalyticsError as error:
         log.error("the store took nothing; results wait in the spool", message=str(error))
         return
     for result_id in landing.alarms:
