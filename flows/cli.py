@@ -37,6 +37,7 @@ app.command("prune")(upkeep.prune)
 app.add_typer(upkeep.db, name="db")
 app.command("deploy")(upkeep.deploy)
 
+_INTERRUPTED = 130
 _BAD_USAGE = (UsageError, BadRows, UnknownName, BadProvider)
 
 
@@ -44,6 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; an error is one sentence on stderr."""
     try:
         code = app(arguments, standalone_mode=False)
+        if code == _INTERRUPTED:  # Typer has made an exit of it
+            raise KeyboardInterrupt
         sys.stdout.flush()
     except NoArgsIsHelpError as error:
         render.out.print(error.format_message(), markup=False)
@@ -51,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ClickException as error:
         code = _complain(error.format_message(), 2)
     except (typer.Abort, KeyboardInterrupt):
-        code = _complain("Interrupted; what was measured so far is kept.", 130)
+        code = _complain("Interrupted; what was measured so far is kept.", _INTERRUPTED)
     except _BAD_USAGE as error:
         code = _complain(str(error), 2)
     except (FlowError, AnalyticsError, ProviderError) as error:

@@ -24,6 +24,9 @@ ProviderKey = Annotated[
 ModelKey = Annotated[str, typer.Argument(metavar="MODEL", help="The model's key: provider/name.")]
 
 
+_WITHOUT_ADDRESS = {"azure", "custom"}  # what their specs have is an example
+
+
 @providers.command("list")
 def list_providers(json: Json = False) -> None:
     """All providers."""
@@ -78,8 +81,8 @@ def add_provider(
         raise UsageError(
             f"The id '{provider}' cannot be used: it must not be empty, hold a slash or begin or end with a space."
         )
-    url = base_url or load(provider_type).get("base_url")
-    if not url:
+    url = base_url or load(provider_type)["base_url"]
+    if base_url is None and provider_type in _WITHOUT_ADDRESS:
         raise UsageError(f"A provider of type {provider_type} needs --base-url.")
     now = now_text()
     row: Row = {
