@@ -38,6 +38,7 @@ app.add_typer(upkeep.db, name="db")
 app.command("deploy")(upkeep.deploy)
 
 _INTERRUPTED = 130
+_STOPPED = "Interrupted; what was measured so far is kept."
 _BAD_USAGE = (UsageError, BadRows, UnknownName, BadProvider)
 
 
@@ -45,8 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; an error is one sentence on stderr."""
     try:
         code = app(arguments, standalone_mode=False)
-        if code == _INTERRUPTED:  # Typer has made an exit of it
-            raise KeyboardInterrupt
+        if code == _INTERRUPTED:  # Typer makes an exit of Ctrl-C
+            code = _complain(_STOPPED, code)
         sys.stdout.flush()
     except NoArgsIsHelpError as error:
         render.out.print(error.format_message(), markup=False)
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ClickException as error:
         code = _complain(error.format_message(), 2)
     except (typer.Abort, KeyboardInterrupt):
-        code = _complain("Interrupted; what was measured so far is kept.", _INTERRUPTED)
+        code = _complain(_STOPPED, _INTERRUPTED)
     except _BAD_USAGE as error:
         code = _complain(str(error), 2)
     except (FlowError, AnalyticsError, ProviderError) as error:
