@@ -16,8 +16,8 @@ from os import cpu_count
 from typing import Any
 
 from flows.workloads import gold_files, gold_questions
-from providers.measure import Measurement, measure
-from providers.records import Deadlines, Prompt
+from providers.measure import measure
+from providers.records import Deadlines, Measurement, Prompt
 from providers.simulated import Simulated, running
 from providers.simulated.world import providers
 from providers.transport import open_client

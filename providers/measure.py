@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import httpx
@@ -17,7 +16,7 @@ import httpx
 from providers.dialects import DIALECTS
 from providers.dialects.deltas import Delta, DialectModule
 from providers.errors import ConnectFailed, Garbled, Refused, Stalled, WireError
-from providers.records import Deadlines, Outcome, Prompt, ProviderSpec
+from providers.records import Deadlines, Measurement, Outcome, Prompt, ProviderSpec
 from providers.redact import excerpt, label, mask
 from providers.sse import EventReader
 from providers.tally import Tally
@@ -31,49 +30,6 @@ _DRAIN_BYTES = 64 << 10
 
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-generation-id", "x-litellm-call-id")
 _PROVIDER_TIME_HEADERS = ("openai-processing-ms", "x-litellm-response-duration-ms")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """What was seen of one request: the wire's part of a `BenchmarkResult`, field for field.
-
-    All `*_ms` are milliseconds; but for `client_wait_ms`, `connect_ms` and `call_latency_ms` they count from the last
-    byte of the request written. `total_latency_ms` is None when the end of the stream was not seen (a deadline).
-    `cost_usd` is only what the provider itself reported.
-    """
-
-    outcome: Outcome
-    success: bool
-    status_code: int | None = None
-    error_type: str | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    finish_reason: str | None = None
-    finish_reason_raw: str | None = None
-    response_text: str | None = None
-    response_model: str | None = None
-    provider_request_id: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cached_input_tokens: int | None = None
-    token_source: Literal["provider", "estimated"] | None = None
-    client_wait_ms: float | None = None
-    connect_ms: float | None = None
-    connection_reused: bool | None = None
-    headers_ms: float | None = None
-    first_event_ms: float | None = None
-    first_reasoning_ms: float | None = None
-    ttft_ms: float | None = None
-    total_latency_ms: float | None = None
-    call_latency_ms: float | None = None
-    max_gap_ms: float | None = None
-    inter_token_p50_ms: float | None = None
-    provider_time_ms: float | None = None
-    timing_source: Literal["kernel", "socket"] | None = None
-    timing_uncertainty_ms: float | None = None
-    tps: float | None = None
-    cost_usd: float | None = None
 
 
 async def measure(

@@ -93,26 +93,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkResult:
-    """One measured request: a row of `benchmark_results`, field for column.
+class Measurement:
+    """What was seen of one request on the wire.
 
-    `total_latency_ms`, `ttft_ms` and the other wire times count from the last byte of the request written;
-    `call_latency_ms` from the call's beginning. `tps` = (output_tokens - 1) / (last token - first token).
-    `success` is `outcome == "ok"`.
+    All `*_ms` are milliseconds; but for `client_wait_ms`, `connect_ms` and `call_latency_ms` they count from the last
+    byte of the request written. `total_latency_ms` is None when the end of the stream was not seen (a deadline).
+    `tps` = (output_tokens - 1) / (last token - first token). `success` is `outcome == "ok"`. `cost_usd` is what the
+    provider itself reported; in a `BenchmarkResult` also what its price makes it.
     """
 
-    id: str
-    run_id: str
-    provider_id: str | None
-    model_id: str | None
-    provider: str
-    model: str
-    is_simulated: bool
-    workload_id: str
-    workload_version: str
-    domain: str | None = None
-    benchmark_id: str | None = None
-    repeat: int = 0
     outcome: Outcome
     success: bool
     status_code: int | None = None
@@ -145,6 +134,24 @@ class BenchmarkResult:
     timing_uncertainty_ms: float | None = None
     tps: float | None = None
     cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkResult(Measurement):
+    """One measured request with all that identifies, prices and grades it: a row of `benchmark_results`, field for column."""
+
+    id: str
+    run_id: str
+    provider_id: str | None
+    model_id: str | None
+    provider: str
+    model: str
+    is_simulated: bool
+    workload_id: str
+    workload_version: str
+    domain: str | None = None
+    benchmark_id: str | None = None
+    repeat: int = 0
     cost_source: Literal["provider", "price"] | None = None
     price_id: str | None = None
     correct: bool | None = None

@@ -23,8 +23,8 @@ from flows.plan import PlannedRequest, cost_usd
 from flows.settings import Settings
 from flows.vault import api_key
 from flows.workloads import Workload
-from providers.measure import Measurement, measure
-from providers.records import BenchmarkResult, Deadlines, ProviderSpec
+from providers.measure import measure
+from providers.records import BenchmarkResult, Deadlines, Measurement, ProviderSpec
 from providers.transport import open_client
 
 T = TypeVar("T")

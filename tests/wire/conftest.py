@@ -5,8 +5,7 @@ import socket
 import pytest
 from wire.loopback import CHAT, PROMPT, SOON, Ask, Script, request, serving
 
-from providers.measure import Measurement
-from providers.records import Deadlines, Prompt, ProviderSpec
+from providers.records import Deadlines, Measurement, Prompt, ProviderSpec
 from providers.transport import open_client
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from providers.measure import Measurement, measure
-from providers.records import Deadlines, Prompt, ProviderSpec
+from providers.measure import measure
+from providers.records import Deadlines, Measurement, Prompt, ProviderSpec
 
 CHAT = ProviderSpec(
     key="acme",

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from wire.loopback import CHAT, DONE, SOON, Ask, Conversation, Script, data, request, said, serving
 
-from providers.measure import Measurement
-from providers.records import Deadlines
+from providers.records import Deadlines, Measurement
 from providers.transport import open_client
 
 

@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from wire.loopback import CHAT, DONE, MESSAGES, PROMPT, USAGE, Ask, Conversation, data, request, said, serving
 
-from providers.measure import Measurement
-from providers.records import BenchmarkResult, Prompt
+from providers.records import Prompt
 from providers.transport import open_client
 
 
@@ -281,27 +278,6 @@ async def test_a_null_character_and_half_a_pair_are_replaced_and_a_parted_pair_i
 
 async def test_text_with_characters_near_the_surrogates_is_left_alone(ask: Ask) -> None:
     assert (await ask(speak(data(said("힣\ud7fb", "stop")), DONE))).response_text == "힣\ud7fb"
-
-
-def test_a_measurement_is_the_wires_part_of_a_result() -> None:
-    own = {field.name for field in fields(Measurement)}
-    names = [field.name for field in fields(BenchmarkResult)]
-    wire = set(names[names.index("outcome") : names.index("tps") + 1]) | {"cost_usd"}
-    assert own == wire
-    row = BenchmarkResult(
-        id="1",
-        run_id="2",
-        provider_id=None,
-        model_id=None,
-        provider="p",
-        model="p/m",
-        is_simulated=True,
-        workload_id="short",
-        workload_version="1",
-        created_at=datetime(2026, 11, 21, tzinfo=UTC),
-        **asdict(Measurement(outcome="ok", success=True)),
-    )
-    assert row.success
 
 
 async def test_a_cancelled_measurement_is_cancelled_and_leaves_no_connection() -> None:
