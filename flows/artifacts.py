@@ -5,6 +5,7 @@ Artifacts are a courtesy: when Prefect cannot be reached the run goes on without
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ class ProgressArtifact:
         self._beside = beside
         self._planned = 0
         self._done = 0
+        self._over = asyncio.Event()
         self._teller: asyncio.Task[None] | None = None
 
     def begin(self, run_name: str, plan: Plan) -> None:
@@ -52,9 +54,9 @@ class ProgressArtifact:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._over.set()
         if self._teller:
-            self._teller.cancel()
-            await asyncio.gather(self._teller, return_exceptions=True)
+            await self._teller  # it tells the last figure and ends
 
     async def _tell(self, run_name: str) -> None:
         made = await courtesy(
@@ -62,8 +64,9 @@ class ProgressArtifact:
             self._log,
         )
         told = 0
-        while made is not None and told < self._planned:
-            await asyncio.sleep(_EVERY_S)
+        while made is not None and not self._over.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), _EVERY_S)
             if self._done > told:
                 told = self._done
                 await courtesy(

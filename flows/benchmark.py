@@ -41,6 +41,7 @@ async def benchmark(
         sequential=sequential, cold=cold, max_usd=max_usd, run_name=run_name, triggered_by=triggered_by or who_triggered(), seed=seed,
     )  # fmt: skip
     mine = session()
+    mine.has_begun = True
     log = open_log(mine.settings.home.logs)
     async with ProgressArtifact(log, mine.progress) as progress:
         report = await run_benchmark(
@@ -60,17 +61,18 @@ async def benchmark(
     return answer
 
 
-def watched_benchmark(
-    settings: Settings, request: BenchmarkRequest, progress: Progress, *, then_score: bool = False
-) -> BenchmarkReport:
-    """Run the flow in this process, watched, and give its whole report (the flow's own answer is small: Prefect stores it)."""
+def watched_benchmark(settings: Settings, request: BenchmarkRequest, progress: Progress) -> BenchmarkReport:
+    """Run the flow in this process, watched, and give its whole report (the flow's own answer is small: Prefect stores it).
+
+    A Prefect server that cannot be reached is logged; then the job runs without it, or has already run.
+    """
     mine = Session(settings, progress)
     SESSION.set(mine)
-    asyncio.run(
-        benchmark(
-            **asdict(request) | {"providers": list(request.providers), "models": list(request.models)},
-            then_score=then_score,
-        )
-    )
-    assert mine.report is not None
-    return mine.report
+    parameters = asdict(request) | {"providers": list(request.providers), "models": list(request.models)}
+    try:
+        asyncio.run(benchmark(**parameters, then_score=False))
+    except Exception as error:
+        if mine.has_begun and mine.report is None:
+            raise  # the job's own error
+        open_log(settings.home.logs).error("Prefect could not be told", job="benchmark", error=type(error).__name__)
+    return mine.report or asyncio.run(run_benchmark(settings, request, progress))

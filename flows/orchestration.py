@@ -25,10 +25,14 @@ Tracked = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(slots=True)
 class Session:
-    """What a caller in this process and a flow hand each other beside what Prefect stores: settings and a watcher in, a report out."""
+    """What a caller in this process and a flow hand each other beside what Prefect stores: settings and a watcher in, a report out.
+
+    `has_begun` says that the flow's own body is running or has run: an error before that is Prefect's.
+    """
 
     settings: Settings
     progress: Progress = field(default_factory=Unwatched)
+    has_begun: bool = False
     report: BenchmarkReport | None = None
 
 
