@@ -24,7 +24,8 @@ bench: .venv/.installed  ## the benchmarks: routing latency, accuracy of the mea
 	@$(BIN)/python benchmarks/routing.py
 	@$(BIN)/python benchmarks/ttft_error.py
 
-soak: .venv/.installed  ## the long counts: 200 kills of bench and score
+soak: .venv/.installed  ## the long counts: a Prefect server that dies, 200 kills of bench and score
+	@$(BIN)/python -m pytest -m soak
 	@$(BIN)/python -m tests.faults.kills --kills 200
 
 lock: .venv/bin/uv  ## resolve requirements.lock anew (uv.lock holds addresses and is not kept)
@@ -37,7 +38,7 @@ clean:  ## remove the environment and caches
 .venv/bin/uv:
 	@echo "Making .venv ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv
 
 .venv/.installed: requirements.lock pyproject.toml | .venv/bin/uv
 	@echo "Installing what requirements.lock names ..."
