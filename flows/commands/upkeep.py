@@ -13,6 +13,8 @@ from flows.errors import FlowError, UsageError
 from flows.settings import load_settings
 from flows.warehouse import open_store
 
+_POOL = "local"  # of prefect.yaml; `prefect deploy --all` takes no other
+
 db = typer.Typer(no_args_is_help=True, help="The store's schema: migrate, check.")
 
 
@@ -73,10 +75,8 @@ def check() -> None:
     render.say("The store answers, and its schema is this program's.")
 
 
-def deploy(
-    pool: Annotated[str, typer.Option(help="The work pool; made as a process pool if it is not there.")] = "local",
-) -> None:
-    """Register the four deployments of prefect.yaml with the Prefect server at PREFECT_API_URL."""
+def deploy() -> None:
+    """Register the four deployments of prefect.yaml with the Prefect server at PREFECT_API_URL, and make their work pool."""
     settings = load_settings()
     if not Path("prefect.yaml").is_file():
         raise UsageError("There is no prefect.yaml in this folder; run 'scorehouse deploy' in Scorehouse's own folder.")
@@ -84,17 +84,17 @@ def deploy(
         raise UsageError(
             "PREFECT_API_URL is not set; start 'prefect server start' and set it to http://127.0.0.1:4200/api."
         )
-    if _prefect("work-pool", "inspect", pool, check=False) != 0:
-        _prefect("work-pool", "create", pool, "--type", "process")
-    _prefect("--no-prompt", "deploy", "--all", "--pool", pool)
+    if _prefect("work-pool", "inspect", _POOL, check=False) != 0:
+        _prefect("work-pool", "create", _POOL, "--type", "process")
+    _prefect("--no-prompt", "deploy", "--all")
     with open_store(settings):  # the worker's first run then finds its tables
         pass
-    render.say(f"Deployed. Start a worker: prefect worker start --pool {pool}")
+    render.say(f"Deployed. Start a worker: prefect worker start --pool {_POOL}")
 
 
 def _prefect(*words: str, check: bool = True) -> int:
     done = subprocess.run([sys.executable, "-m", "prefect", *words], capture_output=True, text=True, check=False)  # noqa: S603  # our own words
     if check and done.returncode != 0:
-        last = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()][-1:]
+        last = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()][-3:]
         raise FlowError(f"'prefect {' '.join(words)}' failed: {' '.join(last)}")
     return done.returncode
