@@ -42,13 +42,27 @@ class PrefectServer:
         found: list[dict[str, Any]] = answer.json()
         return found
 
+    def wait(self, patience_s: float = 120) -> None:
+        """Return when it answers."""
+        deadline = time.monotonic() + patience_s
+        while not self._is_ready():
+            assert time.monotonic() < deadline, (self.home / "server.log").read_text()
+            time.sleep(0.1)
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=2, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
     def environment(self, **more: str) -> dict[str, str]:
         """What a program is told that works with this server."""
         return {**os.environ, **QUIET, "PREFECT_HOME": str(self.home), "PREFECT_API_URL": self.url, **more}
 
 
 @contextmanager
-def prefect_server(home: Path, *, patience_s: float = 120) -> Iterator[PrefectServer]:
+def prefect_server(home: Path) -> Iterator[PrefectServer]:
+    """A server that starts now, which takes a while: `wait()` before the first use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         server = PrefectServer(probe.getsockname()[1], home)
@@ -68,11 +82,6 @@ def prefect_server(home: Path, *, patience_s: float = 120) -> Iterator[PrefectSe
             command, env={**os.environ, **QUIET, "PREFECT_HOME": str(home)}, stdout=log, stderr=log, cwd=home
         )
     try:
-        deadline = time.monotonic() + patience_s
-        while not _is_ready(server):
-            assert process.poll() is None, (home / "server.log").read_text()
-            assert time.monotonic() < deadline, "the Prefect server did not start"
-            time.sleep(0.1)
         yield server
     finally:
         process.terminate()
@@ -81,13 +90,6 @@ def prefect_server(home: Path, *, patience_s: float = 120) -> Iterator[PrefectSe
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _is_ready(server: PrefectServer) -> bool:
-    try:
-        return httpx.get(f"{server.url}/health", timeout=2, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
 
 
 class Wire:

@@ -84,8 +84,8 @@ def deploy() -> None:
         raise UsageError(
             "PREFECT_API_URL is not set; start 'prefect server start' and set it to http://127.0.0.1:4200/api."
         )
-    if _prefect("work-pool", "inspect", _POOL, check=False) != 0:
-        _prefect("work-pool", "create", _POOL, "--type", "process")
+    if _prefect("work-pool", "create", _POOL, "--type", "process", check=False) != 0:
+        _prefect("work-pool", "inspect", _POOL)  # it was there already, or the server cannot be reached
     _prefect("--no-prompt", "deploy", "--all")
     with open_store(settings):  # the worker's first run then finds its tables
         pass

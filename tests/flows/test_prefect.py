@@ -6,13 +6,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from flows_prefect import PrefectServer, Wire, prefect_server
+from flows_prefect import PrefectServer, Wire
 from house import AURORA, BOREALIS, CASCADE, House
 
 from analytics.routing.published import read_published
@@ -20,13 +19,6 @@ from analytics.routing.published import read_published
 ROOT = Path(__file__).parents[2]
 CANARY = "sk-canary-under-prefect-51d2e84b06"
 SCHEDULES = {"sync-models": "0 2 * * 0", "benchmark": "*/15 * * * *", "score": "5 * * * *", "prune": "30 3 * * *"}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A real server for this module."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
-        yield running
 
 
 def program(
