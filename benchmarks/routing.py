@@ -114,6 +114,8 @@ def score_rows(keys: Sequence[str], rng: random.Random) -> list[dict[str, Any]]:
                     "quality_high": min(1.0, quality + 0.1),
                     "evidence": "feedback" if scope == "task" else "benchmark",
                     "usage_count": n,
+                    "window_days": 7,
+                    "requests": n,
                     "failure_rate": 0.01,
                     "latency_p50_ms": first and first * 5,
                     "latency_p95_ms": first and first * 9,

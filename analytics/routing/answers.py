@@ -58,13 +58,15 @@ def _chosen(asked: Asked, fitting: Fitting, choice: Choice) -> Settled:
     evidence = _evidence(asked, model)
     code, decided = explain.headline(asked, choice, fitting.count)
     unusual, experience = explain.experience(asked, model, evidence)
-    texts = (decided, experience, explain.arithmetic(asked, model), explain.behaviour(asked, model))
+    failures = explain.failures(asked, model)
+    texts = (decided, experience, explain.arithmetic(asked, model), explain.behaviour(asked, model), failures)
+    codes = (code, unusual, None if failures is None else "failures")
     return Settled(
         source="snapshot",
         model=_Model(_fallback(asked, model), _parts(asked, model), evidence),
         fallbacks=tuple(_fallback(asked, other) for other in choice.fallbacks),
         texts=tuple(text for text in texts if text is not None),
-        codes=(code,) if unusual is None else (code, unusual),
+        codes=tuple(code for code in codes if code is not None),
         rejected=fitting.rejected,
     )
 

@@ -17,6 +17,10 @@ from .records import RouteQuery, Sort
 
 _Z = 1.959963984540054  # two-sided 95 %
 
+# A model that was asked this often and never once answered is broken, whatever its priority says; one or two
+# requests may have met a passing fault.
+FAILING_FROM = 3
+
 # What an experience rests on, from broad to narrow; a narrower one replaces a broader one.
 BASES = ("none", "overall", "domain_benchmarks", "ratings", "agent_ratings")
 
@@ -25,13 +29,14 @@ BASES = ("none", "overall", "domain_benchmarks", "ratings", "agent_ratings")
 class Ranking:
     """Every model's score for one kind of question; `order` holds the usable models only, best first.
 
-    `rejected` counts the others by reason. `quality`, `n` and `se` are NaN without experience; `basis` indexes `BASES`.
-    `weight` is the experience's, `of_agent` marks priorities that were set for the agent.
+    `rejected` counts the others by reason, and `failing` are those that never answered. `quality`, `n` and `se` are NaN
+    without experience; `basis` indexes `BASES`. `of_agent` marks priorities that were set for the agent.
     """
 
     order: Positions
     usable: Mask
     rejected: Mapping[str, int]
+    failing: Positions
     score: Floats
     priority: Floats
     of_agent: Mask
@@ -99,7 +104,12 @@ class Board:
         sources = self._sources(query)
         for code, keys in sources.items():
             self._overlay(keys, code, quality, n, se, basis)
-        usable, rejected, priority, of_agent = self._usable(query)
+        allowed, rejected, priority, of_agent = self._allowed(query)
+        broken = allowed & (self.measured["failure_rate"] == 1) & (self.measured["requests"] >= FAILING_FROM)
+        failing = np.flatnonzero(broken)
+        if len(failing):
+            rejected["failing"] = len(failing)
+        usable = allowed & ~broken
         known = basis > 0
         base = priority / 100
         score = np.where(known, catalog.weight_priority * base + catalog.weight_quality * quality, base)
@@ -107,6 +117,7 @@ class Board:
             order=np.flatnonzero(usable),
             usable=usable,
             rejected=rejected,
+            failing=failing,
             score=score,
             priority=priority,
             of_agent=of_agent,
@@ -121,9 +132,12 @@ class Board:
         return ranking
 
     def best_first(self, ranking: Ranking, sort: Sort | None, models: Positions, costs: Floats) -> Positions:
-        """`models` (ascending, with their `costs`) by the figure to sort by, then score, price and key; unknown last."""
-        price = np.nan_to_num(self.catalog.price[models], nan=np.inf)
-        keys = [price, -ranking.score[models]]
+        """`models` (ascending, with their `costs`) by the figure to sort by, then score, price, failure rate and key.
+
+        Unknown figures come last.
+        """
+        price, failures = self.catalog.price[models], self.measured["failure_rate"][models]
+        keys = [np.nan_to_num(failures, nan=np.inf), np.nan_to_num(price, nan=np.inf), -ranking.score[models]]
         match sort:
             case "price":
                 keys.append(costs)
@@ -187,7 +201,7 @@ class Board:
             n[models] = total[models]
         basis[models] = code
 
-    def _usable(self, query: RouteQuery) -> tuple[Mask, dict[str, int], Floats, Mask]:
+    def _allowed(self, query: RouteQuery) -> tuple[Mask, dict[str, int], Floats, Mask]:
         """Who may answer at all: available, enabled, of the right type, and enabled for the agent if there is one."""
         catalog = self.catalog
         size = len(catalog.keys)
@@ -211,15 +225,15 @@ class Board:
                 priority[rows.models[overridden]] = rows.priority[overridden]
                 of_agent[rows.models[overridden]] = True
             steps["agent"] = members
-        usable = np.ones(size, dtype=np.bool_)
+        allowed = np.ones(size, dtype=np.bool_)
         rejected, left = {}, size
         for reason, passed in steps.items():
-            usable &= passed
-            now = int(np.count_nonzero(usable))
+            allowed &= passed
+            now = int(np.count_nonzero(allowed))
             if now < left:
                 rejected[reason] = left - now
             left = now
-        return usable, rejected, priority, of_agent
+        return allowed, rejected, priority, of_agent
 
 
 def interval(rows: list[tuple[Experience, int]]) -> tuple[str, int, float | None, float | None]:

@@ -109,7 +109,12 @@ class Scores:
     last_seen: Floats
 
 
-MEASURED = ("latency_p50_ms", "latency_p95_ms", "ttft_p50_ms", "ttft_p95_ms", "tps_mean", "cost_per_query")
+# How each model behaved lately: `requests` of the last `window_days`, and what was measured of them.
+MEASURED = (
+    *("window_days", "requests", "failure_rate", "latency_p50_ms", "latency_p95_ms", "ttft_p50_ms", "ttft_p95_ms"),
+    *("tps_mean", "cost_per_query"),
+)
+_SHARES = {"failure_rate"}  # lie on 0..1
 
 
 def decode_catalog(published: Published, home: Path, *, simulated: bool | None) -> Catalog:
@@ -206,6 +211,7 @@ def _scores(reader: "_Reader", snapshot_id: str, keys: list[str]) -> Scores:
             groups["task_benchmarks", key[1], key[2]] = every.at(order[graded])
             order = order[~graded]
         groups[key] = every.at(order)
+    measured = {name: reader.floats(table, name, 1 if name in _SHARES else np.inf)[overall] for name in MEASURED}
     as_of = reader.time("as_of")
     return Scores(
         snapshot_id=snapshot_id,
@@ -213,7 +219,7 @@ def _scores(reader: "_Reader", snapshot_id: str, keys: list[str]) -> Scores:
         as_of_s=as_of.timestamp(),
         is_simulated=reader.meta("is_simulated", None, lambda value: isinstance(value, bool)),
         experience=groups,
-        measured={name: _spread(len(keys), models[overall], reader.floats(table, name)[overall]) for name in MEASURED},
+        measured={name: _spread(len(keys), models[overall], values) for name, values in measured.items()},
         last_seen=_last_seen(table, models, len(keys)),
     )
 

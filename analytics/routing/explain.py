@@ -15,7 +15,8 @@ _SORTED_BY = {
     "quality": "the highest quality",
 }
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
-_AT_MOST = {"max_tier", "max_usd_per_query", "max_ttft_p95_ms", "max_latency_p95_ms", "max_age_s"}
+_AT_MOST = {"max_tier", "max_usd_per_query", "max_ttft_p95_ms", "max_latency_p95_ms", "max_failure_rate", "max_age_s"}
+_WORTH_SAYING = 0.01  # failures below this share of the requests are not
 
 
 def headline(asked: Asked, choice: Choice, count: int) -> tuple[str, str]:
@@ -115,6 +116,16 @@ def behaviour(asked: Asked, model: int) -> str | None:
     return f"It typically {joint.join(said)}." if said else None
 
 
+def failures(asked: Asked, model: int) -> str | None:
+    """How many of its requests it failed, unless that is hardly any."""
+    rate, requests, days = (
+        asked.board.measured[name].item(model) for name in ("failure_rate", "requests", "window_days")
+    )
+    if not (rate >= _WORTH_SAYING and requests > 0 and days > 0):  # nor when unknown
+        return None
+    return f"It failed {rate * requests:,.0f} of {_count(int(requests), 'request')} in the last {days:.0f} days."
+
+
 def nothing_fits(asked: Asked, rejected: Mapping[str, int]) -> str:
     """Why no model is left, with a number for each reason."""
     total = len(asked.board.catalog.keys)
@@ -128,6 +139,7 @@ def nothing_fits(asked: Asked, rejected: Mapping[str, int]) -> str:
         return f'No model in the catalog is known to have the capability "{missing[0]}".'
     counts = sorted(rejected.items(), key=lambda entry: -entry[1])
     listed = "; ".join(f"{number:,} {FAILING[field][number == 1]}" for field, number in counts)
+    listed = listed.format(requests=f"{asked.board.measured['requests'][asked.ranking.failing].sum():,.0f}")
     return f"None of the {_count(total, 'model')} in the catalog fits: {listed}."
 
 

@@ -131,6 +131,12 @@ LIMITS = (
         "writes more slowly, or was never timed",
     ),
     Limit(
+        "max_failure_rate",
+        lambda a, share: _at_most(a, a.board.measured["failure_rate"], share),
+        "fail more often, or were never asked",
+        "fails more often, or was never asked",
+    ),
+    Limit(
         "min_quality",
         lambda a, quality: _at_least(a, a.ranking.quality, quality),
         "are of lower or unknown quality",
@@ -155,6 +161,10 @@ OTHER_REASONS = {
     "disabled": ("are disabled", "is disabled"),
     "model_type": ("are of another type", "is of another type"),
     "agent": ("are not enabled for this agent", "is not enabled for this agent"),
+    "failing": (
+        "have not answered any of their last {requests} requests",
+        "has not answered any of its last {requests} requests",
+    ),
 }
 FAILING = {limit.field: (limit.failing, limit.failing_one) for limit in LIMITS} | OTHER_REASONS
 

@@ -23,7 +23,8 @@ _TEXTS = ("task", "domain", "agent", "tenant", "model_type")
 _NAME_LISTS = ("need", "allow", "deny", "only", "ignore")
 _OPEN_LISTS = ("allow", "only")  # None: everything; empty: nothing
 _WHOLE_NUMBERS = ("input_tokens", "output_tokens", "min_context", "min_samples")
-_NUMBERS = ("max_usd_per_query", "max_ttft_p95_ms", "max_latency_p95_ms", "min_tps", "min_quality", "max_age_s")
+_SHARES = ("max_failure_rate", "min_quality")  # lie on 0..1
+_NUMBERS = ("max_usd_per_query", "max_ttft_p95_ms", "max_latency_p95_ms", "min_tps", "max_age_s", *_SHARES)
 _MOST = 100
 
 
@@ -35,10 +36,10 @@ class RouteQuery:
     for it. Limits on the model: `need` (capabilities, all of them), `allow` and `deny` (model keys), `only` and `ignore`
     (provider keys), `max_tier`, `max_usd_per_query` (by `input_tokens` and `output_tokens`, else by the cost measured
     per query), `min_context` (tokens), `model_type`. Limits on what was measured: `max_ttft_p95_ms`,
-    `max_latency_p95_ms`, `min_tps`, `min_quality` (0..1), `min_samples`, `max_age_s` (since the model was last seen).
-    A model without the data for a limit does not pass it, unless `allow_unknown`. An empty `allow` or `only` allows
-    nothing. `sort` ranks by one figure instead of the policy's score. `top` is how many models to name, fallbacks
-    included. Raises `ValueError` naming the field and the value.
+    `max_latency_p95_ms`, `min_tps`, `max_failure_rate` and `min_quality` (0..1), `min_samples`, `max_age_s` (since the
+    model was last seen). A model without the data for a limit does not pass it, unless `allow_unknown`. An empty
+    `allow` or `only` allows nothing. `sort` ranks by one figure instead of the policy's score. `top` is how many models
+    to name, fallbacks included. Raises `ValueError` naming the field and the value.
     """
 
     task: str | None = None
@@ -58,6 +59,7 @@ class RouteQuery:
     max_ttft_p95_ms: float | None = None
     max_latency_p95_ms: float | None = None
     min_tps: float | None = None
+    max_failure_rate: float | None = None
     min_quality: float | None = None
     min_samples: int | None = None
     max_age_s: float | None = None
@@ -88,8 +90,6 @@ class RouteQuery:
     def _check_choices(self) -> None:
         if self.model_type is None:
             raise _wrong("model_type", None, "a text of 1 to 500 characters")
-        if self.min_quality is not None and self.min_quality > 1:
-            raise _wrong("min_quality", self.min_quality, "a number from 0 to 1")
         if self.max_tier is not None and self.max_tier not in TIERS:
             raise _wrong("max_tier", self.max_tier, "one of " + ", ".join(TIERS))
         if self.sort is not None and self.sort not in SORTS:
@@ -199,7 +199,10 @@ def _whole(field: str, value: Any) -> int:
 def _number(field: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (Real, Decimal)) or not math.isfinite(value) or value < 0:
         raise _wrong(field, value, "a finite number, 0 or more")
-    return float(value)
+    number = float(value)
+    if field in _SHARES and number > 1:
+        raise _wrong(field, value, "a number from 0 to 1")
+    return number
 
 
 def _wrong(field: str, value: Any, wanted: str) -> ValueError:

@@ -33,6 +33,7 @@ def route(
     max_ttft_p95_ms: Annotated[float | None, typer.Option(help="95 % of first tokens come faster.")] = None,
     max_latency_p95_ms: Annotated[float | None, typer.Option(help="95 % of answers are complete faster.")] = None,
     min_tps: Annotated[float | None, typer.Option(help="Mean tokens per second.")] = None,
+    max_failure_rate: Annotated[float | None, typer.Option(help="Share of requests it may fail, 0 to 1.")] = None,
     min_quality: Annotated[float | None, typer.Option(help="Measured quality, 0 to 1.")] = None,
     min_samples: Annotated[int | None, typer.Option(help="Ratings or graded answers behind the quality.")] = None,
     max_age: Annotated[float | None, typer.Option(help="Seconds since the model was last measured.")] = None,
@@ -55,7 +56,7 @@ def route(
             deny=tuple(deny or ()), only=tuple(only) if only else None, ignore=tuple(ignore or ()),
             max_tier=max_tier, max_usd_per_query=max_usd_per_query, input_tokens=input_tokens,  # type: ignore[arg-type]  # checked inside
             output_tokens=output_tokens, min_context=min_context, max_ttft_p95_ms=max_ttft_p95_ms, max_latency_p95_ms=max_latency_p95_ms,
-            min_tps=min_tps, min_quality=min_quality, min_samples=min_samples, max_age_s=max_age, sort=sort, top=top,  # type: ignore[arg-type]
+            min_tps=min_tps, max_failure_rate=max_failure_rate, min_quality=min_quality, min_samples=min_samples, max_age_s=max_age, sort=sort, top=top,  # type: ignore[arg-type]
             allow_unknown=allow_unknown,
         )  # fmt: skip
     except ValueError as error:

@@ -4,7 +4,8 @@
 --   domain   the share of right answers
 --   overall  ratings and right answers together
 -- Its interval is Wilson's, which also bounds the mean of anything between 0 and 1; quality_se is that of the interval.
--- Rows of scope overall carry the operational figures of the youngest of 7, 30 and 90 days that has any request.
+-- Rows of scope overall carry the operational figures of the youngest of 7, 30 and 90 days that has any request:
+-- window_days says which, requests how many it had (usage_count is that of all time).
 with everyone as (
     select model, cast(null as varchar) as task_type, cast(null as varchar) as agent, usage_count, last_updated as last_seen
     from window_metrics
@@ -84,13 +85,12 @@ wilson as (
 ),
 
 operational as (
-    select *
+    select
+        *,
+        case window_name when '7d' then 7 when '30d' then 30 else 90 end as window_days
     from window_metrics
     where domain is null and window_name in ('7d', '30d', '90d')
-    qualify row_number() over (
-        partition by model
-        order by case window_name when '7d' then 7 when '30d' then 30 else 90 end
-    ) = 1
+    qualify row_number() over (partition by model order by window_days) = 1
 )
 
 select
@@ -107,6 +107,8 @@ select
     case when w.quality_n > 0 then least(1.0, w.middle + w.reach) end as quality_high,
     w.evidence,
     w.usage_count,
+    o.window_days,
+    o.usage_count as requests,
     o.failure_rate,
     o.latency_p50_ms,
     o.latency_p95_ms,

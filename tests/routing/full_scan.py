@@ -140,6 +140,8 @@ def tests(world: World, query: RouteQuery, model: Row) -> list[tuple[str, bool]]
         found.append(("max_latency_p95_ms", low_enough(whole.get("latency_p95_ms"), query.max_latency_p95_ms)))
     if query.min_tps is not None:
         found.append(("min_tps", high_enough(whole.get("tps_mean"), query.min_tps)))
+    if query.max_failure_rate is not None:
+        found.append(("max_failure_rate", low_enough(whole.get("failure_rate"), query.max_failure_rate)))
     if query.min_quality is not None:
         found.append(("min_quality", high_enough(known[0] if known else None, query.min_quality)))
     if query.min_samples is not None:
@@ -160,6 +162,9 @@ def unusable(world: World, query: RouteQuery, model: Row) -> str | None:
         row = agent_row(world, query, model["id"])
         if row is None or not row["is_enabled"]:
             return "agent"
+    whole = world.row(model["id"], "overall", None) or {}
+    if whole.get("failure_rate") == 1 and (whole["requests"] or 0) >= 3:
+        return "failing"
     return None
 
 
@@ -224,9 +229,16 @@ def route(world: World, query: RouteQuery) -> Expected:
     if not fitting:
         return Expected(None, None, [], rejected, {name: failing.count(name) for name in failing})
 
-    def rank(entry: Rated) -> tuple[float, float, float, str]:
+    def rank(entry: Rated) -> tuple[float, float, float, float, str]:
         price = blended(entry.model)
-        return entry.sorting, -entry.score, inf if price is None else price, entry.model["id"]
+        failures = (world.row(entry.model["id"], "overall", None) or {}).get("failure_rate")
+        return (
+            entry.sorting,
+            -entry.score,
+            inf if price is None else price,
+            inf if failures is None else failures,
+            entry.model["id"],
+        )
 
     fitting.sort(key=rank)
     winner = fitting[0]

@@ -70,8 +70,13 @@ def make_world(rng: random.Random, size: int) -> full_scan.World:
         speed: dict[str, Any] = {
             name: some(rng, 100, 3_000) for name in ("latency_p50_ms", "latency_p95_ms", "ttft_p95_ms", "tps_mean")
         }
+        asked: dict[str, Any] = {
+            "window_days": 7,
+            "requests": rng.choice([1, 2, 3, 40]),
+            "failure_rate": rng.choice([None, 0.0, 0.0, 0.25, 0.5, 1.0]),
+        }
         if rng.random() < 0.9:
-            rows.append(score(key, **known(rng), **speed, **times, cost_per_query=some(rng, 0, 1)))
+            rows.append(score(key, **known(rng), **speed, **times, **asked, cost_per_query=some(rng, 0, 1)))
         rows += [accuracy(key, domain, **known(rng)) for domain in DOMAINS if rng.random() < 0.7]
         for agent in (None, *AGENTS[:2]):
             kinds = ["feedback", "mixed"] if agent is None else ["feedback", "mixed", "benchmark"]
@@ -102,6 +107,7 @@ def make_query(rng: random.Random, world: full_scan.World) -> RouteQuery:
         "max_ttft_p95_ms": lambda: rng.choice([500, 2_500]),
         "max_latency_p95_ms": lambda: rng.choice([500, 2_500]),
         "min_tps": lambda: rng.choice([300, 2_000]),
+        "max_failure_rate": lambda: rng.choice([0, 0.25, 0.6, 1]),
         "min_quality": lambda: rng.choice([0.0, 0.75, 1.0]),
         "min_samples": lambda: rng.choice([0, 1, 64, 5_000]),
         "max_age_s": lambda: rng.choice([60, 3600, 7_200]),

@@ -19,6 +19,7 @@ from analytics.routing import RouteQuery
         *[("max_tier", value) for value in ("cheap", 1)],
         *[("max_usd_per_query", value) for value in (-1, float("nan"), float("inf"), "1", True, 1e400)],
         *[("min_context", value) for value in (-1, 1.5, "8k", True)],
+        *[("max_failure_rate", value) for value in (-0.1, 1.1, "5 %")],
         *[("min_quality", value) for value in (-0.1, 1.1, float("nan"))],
         *[("min_samples", value) for value in (-1, 2.0)],
         *[("sort", value) for value in ("speed", "")],

@@ -49,6 +49,7 @@ _SCORES = pa.schema(
         *[(name, pa.float64()) for name in ("quality_se", "quality_low", "quality_high")],
         ("evidence", pa.string()),
         ("usage_count", pa.int64()),
+        *[(name, pa.int64()) for name in ("window_days", "requests")],
         *[(name, pa.float64()) for name in ("failure_rate", "latency_p50_ms", "latency_p95_ms")],
         *[(name, pa.float64()) for name in ("ttft_p50_ms", "ttft_p95_ms", "tps_mean", "cost_per_query")],
         ("last_seen", _TIME),
@@ -96,6 +97,11 @@ def score(key: str, quality: float | None = None, n: int | None = None, **change
     if n:
         known["quality_se"] = 0.5 / n**0.5
     return row | known | changes
+
+
+def asked(requests: int, failed: int, days: int = 7) -> dict[str, Any]:
+    """What an overall row says of a model's requests in the last `days`."""
+    return {"window_days": days, "requests": requests, "failure_rate": failed / requests}
 
 
 def rating(key: str, task: str, quality: float, n: int, **changes: Any) -> Row:
