@@ -173,7 +173,6 @@ def test_a_server_that_dies_midway_costs_no_result_and_no_snapshot(server: Prefe
     assert "Prefect could not be told" in log.read_text()
 
 
-@pytest.mark.soak
 def test_a_server_that_is_not_there_costs_nothing_but_time(
     server: PrefectServer, house: House, unused_port: int
 ) -> None:
