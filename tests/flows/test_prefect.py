@@ -70,19 +70,36 @@ def test_no_module_of_flows_takes_a_name_of_the_standard_library() -> None:
     assert not (names - {"__init__", "__pycache__"}) & set(sys.stdlib_module_names)
 
 
+FLOWS = """
+import asyncio, json
+from flows.benchmark import benchmark
+from flows.prune import prune
+from flows.sync_models import sync_models
+
+async def flows():
+    return [await sync_models(), await benchmark(workload="short", seed=3), await prune(dry_run=True)]
+
+print(json.dumps(asyncio.run(flows())))
+"""
+
+
 # -- with a server ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_flow_lands_scores_publishes_and_leaves_artifacts_but_no_key(server: PrefectServer, house: House) -> None:
     house.ready()
     house.add_gateway("my-gateway", "aurora-mini")
-    code = "import asyncio, json; from flows.benchmark import benchmark; print(json.dumps(asyncio.run(benchmark(workload='short', seed=3))))"
+    code = FLOWS
     process = program(
         sys.executable, "-c", code, server=server, house=house, SCOREHOUSE_DEV="1", MY_GATEWAY_API_KEY=CANARY
     )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    answer = json.loads(out)
+    synced, answer, pruned = json.loads(out)
+    assert {report["provider"]: report["error"] for report in synced} == dict.fromkeys(
+        (AURORA, BOREALIS, CASCADE, "my-gateway")
+    )
+    assert (pruned["dry_run"], set(pruned["removed"].values())) == (True, {0})
     assert (answer["requests"], answer["waiting"]) == (9, 0)
 
     rows = house.rows("benchmark_results", run_id=answer["run_id"])
