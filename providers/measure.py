@@ -1,7 +1,7 @@
 """One request, measured.
 
-t0 is the last byte of the request written; arrivals are stamped at the socket (see `transport`). Nothing is retried: a
-retried request has no honest latency. Whatever a provider or the network does ends in a `Measurement`.
+t0 is the last byte of the request handed to the socket; arrivals are dated by the kernel where it can (see `arrivals`).
+Nothing is retried: a retried request has no honest latency. Whatever a provider or the network does ends in a `Measurement`.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 import httpx
 
+from providers.arrivals import Arrival
 from providers.dialects import DIALECTS
 from providers.dialects.deltas import Delta, DialectModule
 from providers.errors import ConnectFailed, Garbled, Refused, Stalled, WireError
@@ -83,13 +84,13 @@ class _Call:
         except TimeoutError:
             if not (self.tally.is_over or self.tally.is_complete):
                 self.error = self._stalled()
-            elif self.tally.end_ns is None:
+            elif self.tally.end is None:
                 # The finish reason came, then nothing: the answer is whole, its server forgot to end the stream.
-                self.tally.end_ns = self.marks.read_ns
+                self.tally.end = self.marks.read
         except WireError as error:
             self.error = error
             if self.response is not None and (isinstance(error, Refused) or error.error_type == "disconnected"):
-                self.tally.end_ns = self.marks.read_ns
+                self.tally.end = self.marks.read
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # From another transport than ours. No text of httpx: it holds URLs.
             self.error = WireError("connect" if self.response is None else "disconnected", type(error).__name__)
@@ -158,7 +159,7 @@ class _Call:
             self._take(decoder.feed(event), is_event=True)
         if not self.tally.is_complete and self.tally.error is None:
             raise cut
-        self.tally.end_ns = self.marks.read_ns
+        self.tally.end = self.marks.read
 
     async def _drain(self, chunks: AsyncIterator[bytes]) -> None:
         """Read the end of the HTTP message, without which the connection cannot be used again. Nothing here counts."""
@@ -186,13 +187,13 @@ class _Call:
 
     def _take(self, deltas: list[Delta], *, is_event: bool = False) -> None:
         # Through a transport that is not ours there are no stamps, and no times in the end.
-        stamp = self.marks.read_ns or time.monotonic_ns()
-        if is_event and self.tally.first_event_ns is None:
-            self.tally.first_event_ns = stamp
+        arrival = self.marks.read or _unseen()
+        if is_event and self.tally.first_event is None:
+            self.tally.first_event = arrival
         for delta in deltas:
             if self.tally.is_over:
                 return
-            self.tally.take(delta, stamp)
+            self.tally.take(delta, arrival)
 
     def _stalled(self) -> WireError:
         if self.clock.is_over:
@@ -252,19 +253,37 @@ class _Call:
         wait = None
         if marks.first_write_ns is not None:
             wait = (marks.first_write_ns - self.call_ns - (connecting or 0)) / 1e6
-        end = self.over_ns if tally.end_ns is None else tally.end_ns
+        end = self.over_ns if tally.end is None else tally.end.ns
         return {
             "client_wait_ms": wait,
             "connect_ms": None if connecting is None or wait is None else connecting / 1e6,
             "connection_reused": None if wait is None else connecting is None,
-            "headers_ms": _since(sent, marks.headers_ns),
-            "first_event_ms": _since(sent, tally.first_event_ns),
+            "headers_ms": _since(sent, _ns(marks.headers)),
+            "first_event_ms": _since(sent, _ns(tally.first_event)),
             "first_reasoning_ms": _since(sent, tally.first_reasoning_ns),
-            "ttft_ms": _since(sent, tally.first_text_ns),
-            "total_latency_ms": _since(sent, tally.end_ns),
+            "ttft_ms": _since(sent, _ns(tally.first_text)),
+            "total_latency_ms": _since(sent, _ns(tally.end)),
             "call_latency_ms": (end - self.call_ns) / 1e6,
-            "timing_source": None if marks.read_ns is None else "socket",
+            **self._certainty(),
         }
+
+    def _certainty(self) -> dict[str, Any]:
+        """`timing_source` and `timing_uncertainty_ms` of `ttft_ms` and `total_latency_ms`, the worse of the two.
+
+        uncertainty = (written - handed over) + max(arrival - since): the request's last byte left between those two
+        moments, the bytes came in between these two (not before the request, though). Both figures are upper ends.
+        """
+        marks, tally = self.marks, self.tally
+        if marks.read is None:
+            return {"timing_source": None, "timing_uncertainty_ms": None}
+        timed = [arrival for arrival in (tally.first_text, tally.end) if arrival is not None]
+        kernel = all(arrival.source == "kernel" for arrival in timed or [marks.read])
+        width = None
+        if timed and marks.last_write_ns is not None and marks.written_ns is not None:
+            sent = marks.last_write_ns
+            doubt = max(arrival.ns - max(arrival.since_ns, min(sent, arrival.ns)) for arrival in timed)
+            width = (marks.written_ns - sent + doubt) / 1e6
+        return {"timing_source": "kernel" if kernel else "socket", "timing_uncertainty_ms": width}
 
 
 class _Clock:
@@ -328,6 +347,15 @@ def _form(content_type: str, first: bytes) -> Literal["stream", "json", "other"]
     if kind not in {"text/event-stream", ""} or head.startswith(b"<"):
         return "other"
     return "json" if head.startswith(b"{") else "stream"
+
+
+def _unseen() -> Arrival:
+    now = time.monotonic_ns()
+    return Arrival(now, now, "socket")
+
+
+def _ns(arrival: Arrival | None) -> int | None:
+    return None if arrival is None else arrival.ns
 
 
 def _since(sent_ns: int | None, stamp_ns: int | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Connected sockets that stamp each read as it happens, however late the reader comes for the bytes."""
+"""Connected sockets that date each read as it happens, however late the reader comes for the bytes."""
 
 import asyncio
 import concurrent.futures.thread  # noqa: F401  # these two are loaded by the first look-up of a name otherwise,
@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from providers.arrivals import Arrival, dated_reads
+
 _READ_BYTES = 1 << 16
 _PAUSE_BYTES = 1 << 16  # unread bytes at which we stop reading, so that a flood stays in the peer's buffers
 
@@ -19,23 +21,24 @@ T = TypeVar("T")
 class SocketFailed(Exception):
     """A socket could not be had, or broke; the text is the system's reason, without addresses.
 
-    `stamp` is when a connection broke, None otherwise.
+    `arrival` is when a connection broke, None otherwise.
     """
 
-    stamp: int | None = None
+    arrival: Arrival | None = None
 
 
 class Wire:
     """One TCP connection on the running event loop.
 
-    Reads happen in the loop's callback, as soon as the socket is readable, and queue with their stamp
-    (`time.monotonic_ns`, taken when `recv` returned, so never before the bytes had come) until `receive` takes them.
+    Reads happen in the loop's callback, as soon as the socket is readable, and queue with their arrival until `receive`
+    takes them. `kernel_stamps` off has them dated at the socket even where the kernel could.
     """
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, *, kernel_stamps: bool = True) -> None:
         self.socket = connected
+        self._reads = dated_reads(connected, kernel=kernel_stamps)
         self._loop = asyncio.get_running_loop()
-        self._received: deque[tuple[int, bytes]] = deque()
+        self._received: deque[tuple[Arrival, bytes]] = deque()
         self._unread = 0
         self._reading = False
         self._ended = False
@@ -48,38 +51,40 @@ class Wire:
         """Whether bytes, the end or an error are there: on an idle connection, a sign that the peer has left."""
         return bool(self._received) or self._ended
 
-    async def receive(self, max_bytes: int) -> tuple[int, bytes]:
+    async def receive(self, max_bytes: int) -> tuple[Arrival, bytes]:
         """The next bytes and when they arrived; no bytes is the end of the stream. Raises SocketFailed."""
         while not self._received:
             if self._failure is not None:
                 raise self._failure
             if self._ended:
-                return time.monotonic_ns(), b""
+                return self._reads.now(), b""
             self._waiting = self._loop.create_future()
             try:
                 await self._waiting
             finally:
                 self._waiting = None
-        stamp, data = self._received.popleft()
+        arrival, data = self._received.popleft()
         if len(data) > max_bytes:
-            self._received.appendleft((stamp, data[max_bytes:]))
+            self._received.appendleft((arrival, data[max_bytes:]))
             data = data[:max_bytes]
         self._unread -= len(data)
         if self._unread < _PAUSE_BYTES:
             self._resume()
-        return stamp, data
+        return arrival, data
 
-    async def send(self, data: bytes) -> int:
-        """Write all of `data`; return when the last byte was taken. Raises SocketFailed."""
+    async def send(self, data: bytes) -> tuple[int, int]:
+        """Write all of `data`; return when its last byte was handed over, and when that was done. Raises SocketFailed."""
         left = memoryview(data)
+        began = time.monotonic_ns()
         while left:
             try:
+                began = time.monotonic_ns()
                 left = left[self.socket.send(left) :]
             except (BlockingIOError, InterruptedError):
                 await self._writable()
             except OSError as error:
                 raise SocketFailed(reason(error)) from None
-        return time.monotonic_ns()
+        return began, time.monotonic_ns()
 
     def close(self) -> None:
         """Close at once; what was not read is lost."""
@@ -90,15 +95,15 @@ class Wire:
 
     def _on_readable(self) -> None:
         try:
-            data = self.socket.recv(_READ_BYTES)
+            arrival, data = self._reads.read(_READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._failure = SocketFailed(reason(error))
-            self._failure.stamp = time.monotonic_ns()
+            self._failure.arrival = self._reads.now()
             self._ended = True
         else:
-            self._received.append((time.monotonic_ns(), data))
+            self._received.append((arrival, data))
             self._unread += len(data)
             self._ended = not data
         if self._ended or self._unread >= _PAUSE_BYTES:
@@ -134,12 +139,14 @@ class Wire:
 
 
 async def within(seconds: float | None, work: Coroutine[None, None, T]) -> T:
-    """Await `work` for at most `seconds`; TimeoutError."""
+    """Await `work` for at most `seconds`, None being without limit; TimeoutError."""
+    if seconds is None:
+        return await work
     async with asyncio.timeout(seconds):
         return await work
 
 
-async def connect(host: str, port: int, enter: Callable[[str], None]) -> Wire:
+async def connect(host: str, port: int, enter: Callable[[str], None], *, kernel_stamps: bool = True) -> Wire:
     """Connect to the first address of `host` that answers; `enter` is told of the phases dns and connect.
 
     Addresses are tried one after another. Raises SocketFailed with the last one's reason.
@@ -154,13 +161,14 @@ async def connect(host: str, port: int, enter: Callable[[str], None]) -> Wire:
     why = "the name has no address"
     for family, kind, protocol, _, address in found:
         try:
-            return await _connect(socket.socket(family, kind, protocol), address)
+            await _connect(sock := socket.socket(family, kind, protocol), address)
+            return Wire(sock, kernel_stamps=kernel_stamps)
         except OSError as error:
             why = reason(error)
     raise SocketFailed(why)
 
 
-async def _connect(sock: socket.socket, address: Any) -> Wire:
+async def _connect(sock: socket.socket, address: Any) -> None:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -168,7 +176,6 @@ async def _connect(sock: socket.socket, address: Any) -> Wire:
     except BaseException:
         sock.close()
         raise
-    return Wire(sock)
 
 
 def reason(error: Exception) -> str:

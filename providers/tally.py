@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from providers.arrivals import Arrival
 from providers.dialects.deltas import (
     Delta,
     End,
@@ -29,16 +30,16 @@ _BYTES_PER_TOKEN = 4  # of the estimate; in the right order of magnitude for eve
 
 @dataclass(slots=True)
 class Tally:
-    """Takes deltas with their arrival stamps (monotonic nanoseconds) and keeps what a measurement needs of them.
+    """Takes deltas with their arrivals and keeps what a measurement needs of them.
 
-    `first_event_ns`, `first_text_ns` (the first visible character: white space is not visible), `first_reasoning_ns`,
-    `end_ns` (the terminator, or where the stream broke off); None until it happened.
+    `first_event`, `first_text` (the first visible character: white space is not visible), `first_reasoning_ns`,
+    `end` (the terminator, or where the stream broke off); None until it happened.
     """
 
-    first_event_ns: int | None = None
-    first_text_ns: int | None = None
+    first_event: Arrival | None = None
+    first_text: Arrival | None = None
     first_reasoning_ns: int | None = None
-    end_ns: int | None = None
+    end: Arrival | None = None
     terminated: bool = False
     finish: Finish | None = None
     usage: Usage = field(default_factory=Usage)
@@ -66,17 +67,17 @@ class Tally:
         """Whether any visible text came."""
         return bool(self._text)
 
-    def take(self, delta: Delta, stamp: int) -> None:
-        """Account for one delta that arrived at `stamp`."""
+    def take(self, delta: Delta, arrival: Arrival) -> None:
+        """Account for one delta."""
         match delta:
             case Text(text):
-                self._take_text(text, stamp)
+                self._take_text(text, arrival)
             case Reasoning(text):
-                self._take_reasoning(text, stamp)
+                self._take_reasoning(text, arrival.ns)
             case Reclassified():
                 self._reclassify()
             case ToolCall(arguments=arguments):
-                self._generated(stamp)
+                self._generated(arrival.ns)
                 self._tool_bytes += len(arguments.encode("utf-8", "surrogatepass"))
             case UsageDelta(usage):
                 self.usage = usage
@@ -88,10 +89,10 @@ class Tally:
             case Failure(error):
                 self.error = error
                 # The stream's own last word ends it; a misreading of ours does not.
-                self.end_ns = stamp if isinstance(error, Refused) else None
+                self.end = arrival if isinstance(error, Refused) else None
             case End():
                 self.terminated = True
-                self.end_ns = stamp
+                self.end = arrival
 
     def text(self) -> str:
         """All visible text. Halves of a surrogate pair that came apart are joined; what stays half is replaced."""
@@ -150,13 +151,13 @@ class Tally:
     def _generated(self, stamp: int) -> None:
         self._output_ns.append(stamp)
 
-    def _take_text(self, text: str, stamp: int) -> None:
+    def _take_text(self, text: str, arrival: Arrival) -> None:
         self._text += text.encode("utf-8", "surrogatepass")
         if len(self._text) > MAX_TEXT_BYTES:
             raise Garbled("response_too_large", f"the answer's text is longer than {MAX_TEXT_BYTES} bytes")
-        self._generated(stamp)
-        if self.first_text_ns is None and not text.isspace():
-            self.first_text_ns = stamp
+        self._generated(arrival.ns)
+        if self.first_text is None and not text.isspace():
+            self.first_text = arrival
 
     def _take_reasoning(self, text: str, stamp: int) -> None:
         self._generated(stamp)
@@ -171,7 +172,7 @@ class Tally:
         self._thought_aloud = True
         if self.first_reasoning_ns is None:
             self.first_reasoning_ns = self._output_ns[0] if self._output_ns else None
-        self.first_text_ns = None
+        self.first_text = None
 
 
 def estimate(text: str) -> int:

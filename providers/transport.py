@@ -1,8 +1,8 @@
 # ruff: noqa: ASYNC109  # httpcore's interface hands timeouts down as arguments
 """The way to a provider: httpx over an httpcore pool, on sockets of our own that stamp what passes.
 
-The stamps are taken where the bytes are: in the event loop's callback that reads the socket, and right after the
-`send` that took the last byte of a request. Half of what a client library adds to a latency lies above that point.
+The stamps are taken where the bytes are: by the kernel when they arrive (see `arrivals`), and around the `send` that took
+the last byte of a request. Half of what a client library adds to a latency lies above that point.
 
 `open_client` gives an ordinary `httpx.AsyncClient`; its requests raise `WireError` instead of httpx's network errors.
 A caller who wants the stamps passes a `Marks` as `extensions={"marks": marks}`.
@@ -21,6 +21,7 @@ import anyio.lowlevel
 import httpcore
 import httpx
 
+from providers.arrivals import Arrival
 from providers.errors import ConnectFailed, Garbled, Stalled, WireError
 from providers.records import ProviderSpec
 from providers.sockets import SocketFailed, Wire, connect, within
@@ -33,8 +34,9 @@ OTHER_TIMEOUT_S = 30.0  # of requests that bring no deadline of their own: the m
 class Marks:
     """Stamps of one request in nanoseconds of `time.monotonic_ns`; None until it happened.
 
-    `connect_*` stay None on a warm connection. `read_ns` is the arrival of the bytes handed out last, `headers_ns` of
-    those that completed the response's headers. `phase` is what was being done: queue, dns, connect, tls, exchange.
+    `connect_*` stay None on a warm connection. The last byte of the request was handed over at `last_write_ns` and taken
+    by `written_ns`. `read` is the arrival of the bytes handed out last, `headers` of those that completed the response's
+    headers. `phase` is what was being done: queue, dns, connect, tls, exchange.
     """
 
     phase: str = "queue"
@@ -42,8 +44,9 @@ class Marks:
     connect_end_ns: int | None = None
     first_write_ns: int | None = None
     last_write_ns: int | None = None
-    read_ns: int | None = None
-    headers_ns: int | None = None
+    written_ns: int | None = None
+    read: Arrival | None = None
+    headers: Arrival | None = None
     peer_closed: bool = False
 
 
@@ -75,7 +78,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             if self._tls is not None:
                 self._tls.write(buffer)
                 buffer = self._outgoing.read()
-            marks.last_write_ns = await within(timeout, self._wire.send(buffer))
+            marks.last_write_ns, marks.written_ns = await within(timeout, self._wire.send(buffer))
 
     async def aclose(self) -> None:
         self._wire.close()
@@ -125,9 +128,9 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def _receive(self, max_bytes: int) -> bytes:
         try:
-            self._marks.read_ns, data = await self._wire.receive(max_bytes)
+            self._marks.read, data = await self._wire.receive(max_bytes)
         except SocketFailed as broken:
-            self._marks.read_ns = broken.stamp
+            self._marks.read = broken.arrival
             raise
         if not data:
             self._marks.peer_closed = True
@@ -151,6 +154,9 @@ class _Stream(httpcore.AsyncNetworkStream):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
+    def __init__(self, *, kernel_stamps: bool) -> None:
+        self._kernel_stamps = kernel_stamps
+
     async def connect_tcp(
         self,
         host: str,
@@ -166,7 +172,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
             marks.phase = phase
 
         with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
-            wire = await within(timeout, connect(host, port, enter))
+            wire = await within(timeout, connect(host, port, enter, kernel_stamps=self._kernel_stamps))
         marks.connect_end_ns = time.monotonic_ns()
         return _Stream(wire, marks)
 
@@ -174,14 +180,14 @@ class _Backend(httpcore.AsyncNetworkBackend):
 class _Transport(httpx.AsyncBaseTransport):
     """httpx's seam: a request in, a response out, errors as WireError."""
 
-    def __init__(self, verify: ssl.SSLContext | bool, connections: int) -> None:
+    def __init__(self, verify: ssl.SSLContext | bool, connections: int, *, kernel_stamps: bool) -> None:
         context = verify if isinstance(verify, ssl.SSLContext) else _ssl_context(verify)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=KEEPALIVE_S,
-            network_backend=_Backend(),
+            network_backend=_Backend(kernel_stamps=kernel_stamps),
         )
 
     async def __aenter__(self) -> Self:
@@ -208,7 +214,7 @@ class _Transport(httpx.AsyncBaseTransport):
                 response = await self._pool.handle_async_request(core_request)
         finally:
             _MARKS.reset(token)
-        marks.headers_ns = marks.read_ns
+        marks.headers = marks.read
         return httpx.Response(
             response.status,
             # A cookie would pin later requests to one machine of the provider: what is measured is what a stranger gets.
@@ -236,16 +242,17 @@ class _Body(httpx.AsyncByteStream):
 
 
 def open_client(
-    spec: ProviderSpec, *, verify: ssl.SSLContext | bool = True, connections: int = 10
+    spec: ProviderSpec, *, verify: ssl.SSLContext | bool = True, connections: int = 10, kernel_stamps: bool = True
 ) -> httpx.AsyncClient:
     """A client for one provider: a small pool of stamped connections.
 
     It never follows a redirect (a key would go along), reads nothing from the environment, asks for unencoded answers
     and keeps no cookies between requests. `connections` is the most it opens at once: a request beyond that queues,
-    which counts as our own waiting. `verify` is False or an SSLContext only where somebody said so.
+    which counts as our own waiting. `verify` is False or an SSLContext only where somebody said so. Without
+    `kernel_stamps` arrivals are dated at the socket read, as they are where the system has no such stamps.
     """
     return httpx.AsyncClient(
-        transport=_Transport(verify, connections),
+        transport=_Transport(verify, connections, kernel_stamps=kernel_stamps),
         base_url=spec.base_url,
         headers={"Accept-Encoding": "identity", "User-Agent": "scorehouse"},
         follow_redirects=False,
@@ -297,7 +304,7 @@ def _wire_error(error: Exception, marks: Marks) -> WireError:
         late = isinstance(error, httpcore.TimeoutException)
         return ConnectFailed(marks.phase, "no connection in time" if late else reason)
     if isinstance(error, httpcore.TimeoutException):
-        kind = "timeout_first_byte" if marks.headers_ns is None else "timeout_idle"
+        kind = "timeout_first_byte" if marks.headers is None else "timeout_idle"
         return Stalled(kind, "no answer in time")
     if isinstance(error, httpcore.NetworkError):
         return WireError("disconnected", reason or "the connection broke")

@@ -36,7 +36,7 @@ async def test_a_whole_answer_is_ok(ask: Ask) -> None:
     assert (seen.response_text, seen.finish_reason, seen.finish_reason_raw) == ("Hello", "stop", "stop")
     assert (seen.input_tokens, seen.output_tokens, seen.token_source) == (9, 3, "provider")
     assert (seen.response_model, seen.provider_request_id) == ("tiny-1", "c1")
-    assert seen.timing_source == "socket"
+    assert seen.timing_source in {"kernel", "socket"}
 
 
 async def test_times_follow_each_other(ask: Ask) -> None:

@@ -20,9 +20,9 @@ async def test_a_read_is_stamped_before_its_reader_comes() -> None:
             await asyncio.sleep(0)
         assert wire.is_readable
         after = time.monotonic_ns()
-        stamp, data = await wire.receive(100)
+        arrival, data = await wire.receive(100)
         assert data == b"one"
-        assert before <= stamp <= after
+        assert before <= arrival.ns <= after
     wire.close()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from providers.arrivals import Arrival
 from providers.dialects.deltas import (
     Delta,
     End,
@@ -20,11 +21,15 @@ from providers.tally import MAX_TEXT_BYTES, Tally, estimate
 MS = 1_000_000
 
 
+def at_ns(ns: int) -> Arrival:
+    return Arrival(ns, ns, "kernel")
+
+
 def tally(*deltas: tuple[float, Delta]) -> Tally:
     """Deltas with their arrival in milliseconds."""
     made = Tally()
     for at, delta in deltas:
-        made.take(delta, int(at * MS))
+        made.take(delta, at_ns(int(at * MS)))
     return made
 
 
@@ -40,7 +45,7 @@ def test_tps_is_the_tokens_after_the_first_over_the_time_they_took() -> None:
 def test_tps_ends_at_the_last_token_and_not_at_the_terminator() -> None:
     made = tally((0, Text("a")), (1000, Text("b")), (5000, Finish("stop", "stop")), (9000, End()))
     assert made.tps(51) == pytest.approx(50)
-    assert made.end_ns == 9000 * MS
+    assert made.end == at_ns(9000 * MS)
 
 
 def test_tps_counts_reasoning_from_its_first_token_where_it_was_sent() -> None:
@@ -84,13 +89,13 @@ def test_one_arrival_has_no_gap() -> None:
 
 def test_white_space_is_no_first_token() -> None:
     made = tally((1, Text("\n\n")), (5, Reasoning("hm")), (9, Text(" 8")), (10, Text("!")))
-    assert (made.first_text_ns, made.first_reasoning_ns) == (9 * MS, 5 * MS)
+    assert (made.first_text, made.first_reasoning_ns) == (at_ns(9 * MS), 5 * MS)
     assert made.text() == "\n\n 8!"
 
 
 def test_reclassified_text_was_reasoning_from_its_first_arrival() -> None:
     made = tally((3, Text("hm")), (6, Text("</think>")), (6, Reclassified()), (9, Text("8")))
-    assert (made.first_reasoning_ns, made.first_text_ns, made.text()) == (3 * MS, 9 * MS, "8")
+    assert (made.first_reasoning_ns, made.first_text, made.text()) == (3 * MS, at_ns(9 * MS), "8")
     assert made.tokens(Prompt("x"))["output_tokens"] == estimate("hm</think>8")
 
 
@@ -112,14 +117,14 @@ def test_one_missing_count_is_estimated_and_the_row_says_so() -> None:
 
 
 def test_a_refusal_in_the_stream_ends_it_and_a_misreading_does_not() -> None:
-    assert tally((4, Failure(Refused("server", "m")))).end_ns == 4 * MS
-    assert tally((4, Failure(Garbled("malformed", "m")))).end_ns is None
+    assert tally((4, Failure(Refused("server", "m")))).end == at_ns(4 * MS)
+    assert tally((4, Failure(Garbled("malformed", "m")))).end is None
 
 
 def test_text_beyond_any_answer_is_refused() -> None:
     made = tally((1, Text("x" * MAX_TEXT_BYTES)))
     with pytest.raises(Garbled) as caught:
-        made.take(Text("x"), 2)
+        made.take(Text("x"), at_ns(2))
     assert caught.value.error_type == "response_too_large"
 
 

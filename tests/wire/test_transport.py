@@ -194,9 +194,9 @@ async def test_a_great_request_is_written_whole_and_t0_is_its_last_byte() -> Non
     assert marks.connect_end_ns is not None
     assert marks.first_write_ns is not None
     assert marks.last_write_ns is not None
-    assert marks.headers_ns is not None
+    assert marks.headers is not None
     assert marks.connect_start_ns <= marks.connect_end_ns <= marks.first_write_ns < marks.last_write_ns
-    assert marks.last_write_ns < marks.headers_ns
+    assert marks.last_write_ns < marks.headers.ns
 
 
 async def test_an_answer_before_the_request_is_complete_is_read() -> None:
