@@ -11,7 +11,7 @@ from flows.jobs.benchmark import BenchmarkReport, BenchmarkRequest, run_benchmar
 from flows.jobs.progress import Progress
 from flows.jobs.score import run_score
 from flows.logs import open_log
-from flows.orchestration import SESSION, Session, as_subflow, as_task, session, who_triggered
+from flows.orchestration import SESSION, Session, as_flow, as_task, session, who_triggered
 from flows.settings import Settings
 from flows.summary import summarize
 
@@ -56,7 +56,7 @@ async def benchmark(
         "waiting": report.waiting,
     }
     if then_score:
-        scored = await as_subflow("score", lambda: asyncio.to_thread(run_score, mine.settings))
+        scored = await as_flow("score", lambda: asyncio.to_thread(run_score, mine.settings))
         answer["score"] = scored.to_dict()
     return answer
 

@@ -57,8 +57,8 @@ async def as_task(name: str, job: Job[T]) -> T:
     return await _despite_prefect(decorate, name, job)
 
 
-async def as_subflow(name: str, job: Job[T]) -> T:
-    """Run `job` as a flow below the current one."""
+async def as_flow(name: str, job: Job[T]) -> T:
+    """Run `job` as a flow, below the current one if there is one."""
     return await _despite_prefect(flow(name=name, persist_result=False), name, job)
 
 

@@ -1,5 +1,6 @@
 """`scorehouse score`, `query` and `export`: from rows to evidence, and out of the house."""
 
+import asyncio
 from collections.abc import Sequence
 from json import loads
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from flows import render
 from flows.commands.options import Json
+from flows.commands.running import run_job
 from flows.errors import UsageError
 from flows.settings import load_settings
 
@@ -20,7 +22,8 @@ def score(
     """Extract what is new, refresh the scores it touches, publish a snapshot."""
     from flows.jobs.score import run_score
 
-    done = run_score(load_settings(), full=full)
+    settings = load_settings()
+    done = run_job(settings, "score", lambda: asyncio.to_thread(run_score, settings, full=full))
     if json:
         render.show_json(done.to_dict())
     for line in done.sentences():

@@ -1,5 +1,6 @@
 """`scorehouse status`, `prune`, `db` and `deploy`: running it every day."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from flows import render
 from flows.commands.options import Json
+from flows.commands.running import run_job
 from flows.errors import FlowError, UsageError
 from flows.settings import load_settings
 from flows.warehouse import open_store
@@ -43,7 +45,10 @@ def prune(
     """Delete old raw rows from the store. What the lake has not read yet stays; lake and scores keep all."""
     from flows.jobs.prune import run_prune
 
-    report = run_prune(load_settings(), older_than_days=older_than, dry_run=dry_run)
+    settings = load_settings()
+    report = run_job(
+        settings, "prune", lambda: asyncio.to_thread(run_prune, settings, older_than_days=older_than, dry_run=dry_run)
+    )
     if json:
         render.show_json({"before": report.before, "removed": report.removed, "dry_run": report.dry_run})
     else:
