@@ -8,6 +8,8 @@
     └── NothingToMeasure   (exit 1) no active model matches, or no provider is there
 """
 
+from typing import Literal
+
 
 class FlowError(Exception):
     """Any error of this package; its text is what the user reads."""
@@ -18,7 +20,13 @@ class UsageError(FlowError):
 
 
 class SecretUnavailable(FlowError):
-    """A key is needed and cannot be had."""
+    """A key is needed and cannot be had: it is `absent`, `void` (bound to another origin, or unusable), or Vault cannot be
+    asked (`unavailable`).
+    """
+
+    def __init__(self, message: str, state: Literal["absent", "void", "unavailable"]) -> None:
+        super().__init__(message)
+        self.state: Literal["absent", "void", "unavailable"] = state
 
 
 class NothingToMeasure(FlowError):

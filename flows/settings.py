@@ -4,12 +4,13 @@ This is the only module that reads the environment for the program; below `flows
 """
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -17,6 +18,8 @@ from flows.errors import UsageError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+_SECRET = re.compile("token|secret|password|key", re.IGNORECASE)  # a setting so named is never repeated to anyone
 
 
 class _Section(BaseModel):
@@ -64,6 +67,12 @@ class SpoolSettings(_Section):
     """Free disk in MB below which no call is made."""
 
     free_floor_mb: Annotated[int, Field(ge=0)]
+
+
+class VaultSettings(_Section):
+    """The patience of one look into Vault, in ms, whatever it does meanwhile."""
+
+    timeout_ms: Positive
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,18 @@ class Settings(BaseSettings):
     development: bool = Field(default=False, validation_alias="SCOREHOUSE_DEV")
     default_model: str | None = Field(default=None, validation_alias="SCOREHOUSE_DEFAULT_MODEL")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
+    vault_addr: str | None = Field(default=None, validation_alias="VAULT_ADDR")
+    vault_token: SecretStr | None = Field(default=None, validation_alias="VAULT_TOKEN")
+    vault_role_id: SecretStr | None = Field(default=None, validation_alias="VAULT_ROLE_ID")
+    vault_secret_id: SecretStr | None = Field(default=None, validation_alias="VAULT_SECRET_ID")
+    vault_cacert: str | None = Field(default=None, validation_alias="VAULT_CACERT")
+    vault_namespace: str | None = Field(default=None, validation_alias="VAULT_NAMESPACE")
     benchmark: BenchmarkSettings
     catalog: CatalogSettings
     routing: RoutingSettings
     retention: RetentionSettings
     spool: SpoolSettings
+    vault: VaultSettings
 
     @property
     def home(self) -> Home:
@@ -148,14 +164,18 @@ def load_settings(home: Path | None = None) -> Settings:
     user_file = Path(named or "scorehouse.toml")
     tables = _read_toml(Path(__file__).with_name("defaults.toml"))
     if named or user_file.is_file():
-        tables = _overlay(tables, _read_toml(user_file))
+        own = _read_toml(user_file)
+        if misplaced := next((key for key in own if key.isupper()), None):
+            raise UsageError(f"{user_file}, key {misplaced}: it belongs in the environment, not in a file.")
+        tables = _overlay(tables, own)
     try:
         settings = Settings(**tables)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         where = f"the environment variable {key}" if key in os.environ else f"{user_file}, key {key}"
-        raise UsageError(f"{where}: {first['msg']} (found {first['input']!r}).") from None
+        found = "" if _SECRET.search(key) else f" (found {first['input']!r})"
+        raise UsageError(f"{where}: {first['msg']}{found}.") from None
     return settings.model_copy(update={"home_path": home}) if home else settings
 
 

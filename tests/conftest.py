@@ -1,5 +1,6 @@
 """Fixtures that flows and the command share: one set of simulated providers for the session, a new home for each test."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from house import House
 
 from flows.workloads import gold_files
 from providers.simulated import Simulated, running
+
+UNSET = ("SCOREHOUSE_CONFIG", "SCOREHOUSE_DEV", "SCOREHOUSE_DEFAULT_MODEL", "PREFECT_API_URL")
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +25,7 @@ def simulated_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simula
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulated_world: Simulated) -> House:
     """An empty home; nothing of the surroundings is configured."""
-    for variable in ("SCOREHOUSE_CONFIG", "SCOREHOUSE_DEV", "SCOREHOUSE_DEFAULT_MODEL", "PREFECT_API_URL"):
+    for variable in [*UNSET, *(name for name in os.environ if name.startswith("VAULT_"))]:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("SCOREHOUSE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,5 @@
 """`scorehouse providers` and `scorehouse models`: who is measured, and what they serve."""
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
@@ -9,9 +8,10 @@ from analytics.errors import BadRows
 from analytics.store import Row, Store, new_id, now_text, stable_id
 from flows import render
 from flows.commands.options import Json
+from flows.commands.running import run_job
 from flows.errors import UsageError
+from flows.keys import announcement, secret_path, variable_name
 from flows.settings import Settings, load_settings
-from flows.vault import variable_name
 from flows.warehouse import open_store
 from providers.specs import load, make_spec, provider_types
 
@@ -92,7 +92,7 @@ def add_provider(
         "provider_type": provider_type,
         "base_url": url,
         "models_endpoint": models_endpoint,
-        "api_key_vault_path": f"secret/llm/{provider}",
+        "api_key_vault_path": secret_path(provider),
         "rate_limit_rpm": rate_limit_rpm,
         "is_simulated": simulated,
         "created_at": now,
@@ -111,12 +111,13 @@ def add_provider(
         store.write("providers", [row])
         publish(settings, store)
         _show(_one(store, "provider_registry", provider, "provider"), as_json=json)
+    stored = f"'scorehouse keys set {provider}' stores it in Vault; development mode (SCOREHOUSE_DEV=1) reads {variable_name(provider)}"
     if spec.is_simulated:
         needs = ""
     elif spec.key_required:
-        needs = f"It needs a key: in development mode (SCOREHOUSE_DEV=1) it is read from {variable_name(provider)}. "
+        needs = f"It needs a key: {stored}. "
     else:
-        needs = f"If it wants a key, {variable_name(provider)} is read in development mode (SCOREHOUSE_DEV=1). "
+        needs = f"If it wants a key: {stored}. "
     render.say(f"Added. {needs}Next: scorehouse models sync {provider}")
 
 
@@ -212,7 +213,9 @@ def sync_models(
     from flows.jobs.sync import sync_catalogs
 
     settings = load_settings()
-    reports = asyncio.run(sync_catalogs(settings, tuple(provider or ())))
+    if notice := announcement(settings):
+        render.say(notice)
+    reports = run_job(settings, "sync-models", lambda: sync_catalogs(settings, tuple(provider or ())))
     if json:
         render.show_json_lines(report.to_dict() for report in reports)
     else:

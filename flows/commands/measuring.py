@@ -7,6 +7,7 @@ import typer
 
 from flows import render
 from flows.commands.options import Json
+from flows.keys import announcement
 from flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def run_and_show(settings: Settings, request: "BenchmarkRequest", *, as_json: bo
     from flows.jobs.benchmark import run_benchmark
     from flows.watch import Watch
 
+    if notice := announcement(settings):
+        render.say(notice)
     watch = Watch()
     if settings.prefect_api_url:
         from flows.benchmark import watched_benchmark

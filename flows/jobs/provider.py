@@ -19,9 +19,9 @@ from analytics.store import RunSpool, Store
 from flows.budget import Budget
 from flows.errors import SecretUnavailable
 from flows.jobs.progress import Progress
+from flows.keys import find_key
 from flows.plan import PlannedRequest, cost_usd
 from flows.settings import Settings
-from flows.vault import api_key
 from flows.workloads import Workload
 from providers.measure import measure
 from providers.records import BenchmarkResult, Deadlines, Measurement, ProviderSpec
@@ -74,16 +74,20 @@ class ProviderRun:
     async def __call__(self) -> None:
         """Measure everything, then land it. Raises SpoolFull (no call is made that could not be recorded)."""
         try:
-            key = api_key(self._run.settings, self._spec)
+            found = await asyncio.to_thread(find_key, self._run.settings, self._spec)
         except SecretUnavailable as error:
             self._run.log.error("no key, no request", provider=self._spec.key, message=str(error))
             await self._skip_all("secret_unavailable", str(error))
         else:
+            if found.is_from_environment:
+                self._run.log.warning(
+                    "development mode: the key is not from Vault", provider=self._spec.key, source=found.source
+                )
             workers = min(self._run.concurrency, len(self._waiting))
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(workers):
-                        group.create_task(self._work(key))
+                        group.create_task(self._work(found.value))
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None  # the first worker that failed ended the others
         await land(self._run.recorder, self._run.store, self._run.log)

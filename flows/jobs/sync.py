@@ -11,9 +11,9 @@ from structlog.typing import FilteringBoundLogger
 from analytics.store import CatalogChange, Store, to_text
 from flows.errors import SecretUnavailable, UsageError
 from flows.jobs.configuration import publish
+from flows.keys import find_key, variable_name
 from flows.logs import open_log
 from flows.settings import Settings
-from flows.vault import api_key, variable_name
 from flows.warehouse import open_store
 from providers.catalog import TierThresholds, fetch_catalog
 from providers.errors import BadProvider, ConnectFailed, Refused, WireError
@@ -76,7 +76,10 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
     key = None
     try:
         spec = make_spec(row)
-        key = api_key(settings, spec)
+        found = await asyncio.to_thread(find_key, settings, spec)
+        key = found.value
+        if found.is_from_environment:
+            log.warning("development mode: the key is not from Vault", provider=row["key"], source=found.source)
         tiers = TierThresholds(settings.catalog.low_below_usd_per_m, settings.catalog.standard_below_usd_per_m)
         async with open_client(spec) as client, asyncio.timeout(settings.catalog.timeout_ms / 1000):
             catalog = await fetch_catalog(client, spec, key.get_secret_value() if key else None, tiers=tiers)
@@ -110,7 +113,12 @@ def _why(error: Exception, row: Mapping[str, Any], settings: Settings, *, has_ke
         return f"No connection to {make_spec(row).base_url}: {error}"
     if not isinstance(error, Refused) or error.status_code is None:
         return str(error)
-    without = f" (asked without a key; in development mode it is read from {variable_name(row['key'])})"
+    source = (
+        f"'scorehouse keys set {row['key']}' stores one"
+        if settings.vault_addr
+        else f"in development mode it is read from {variable_name(row['key'])}"
+    )
+    without = f" (asked without a key; {source})"
     said = str(error).rstrip(".")
     return f"HTTP {error.status_code} ({error.error_type}): {said}{'' if has_key or row['is_simulated'] else without}."
 

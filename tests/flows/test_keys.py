@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from house import AURORA, House, files_of
 
-from flows.vault import variable_name
+from flows.keys import variable_name
 from flows.workloads import gold_files
 from providers.simulated import Simulated, running
 
