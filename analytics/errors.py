@@ -10,6 +10,7 @@
     ├── SpoolFull        no room to record a result, so no call may be made
     ├── LeaseHeld        another process is extracting or scoring
     ├── CheckFailed      computed scores are not fit to be published; the last snapshot stays
+    ├── GradingUnavailable  a reply could not be graded for a reason that is not its own; it counts as not graded
     └── Corrupt          a file does not match its recorded checksum; it was left out
 """
 
@@ -44,6 +45,10 @@ class LeaseHeld(AnalyticsError):
 
 class CheckFailed(AnalyticsError):
     """Scores that a check refuses; the message names the checks and offending rows. Nothing was published."""
+
+
+class GradingUnavailable(AnalyticsError):
+    """A reply could not be graded on this machine; nothing is said about the reply."""
 
 
 class Corrupt(AnalyticsError):

@@ -31,3 +31,22 @@ def after_marker(text: str) -> str | None:
 def last_line(text: str) -> str:
     """The last line that is not empty, or ''."""
     return text.rstrip().rpartition("\n")[2].strip()
+
+
+def fences(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a reply: (language in small letters or '', content). One that is never closed ends with the text."""
+    blocks: list[tuple[str, str]] = []
+    tag: str | None = None
+    held: list[str] = []
+    for line in text.split("\n"):
+        bare = line.strip()
+        if tag is None and bare.startswith("```"):
+            tag, held = bare.strip("`").strip().lower(), []
+        elif tag is not None and bare == "```":
+            blocks.append((tag, "\n".join(held)))
+            tag = None
+        elif tag is not None:
+            held.append(line)
+    if tag is not None:
+        blocks.append((tag, "\n".join(held)))
+    return blocks
