@@ -4,9 +4,10 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from . import explain
-from .board import BASES, interval
+from .board import BASES, interval, remember
 from .choice import Choice, choose
 from .columns import Scores
 from .limits import Asked, Fitting, first_failed, set_limits, sift, what_to_relax
@@ -14,21 +15,23 @@ from .records import Evidence, Fallback, Part, RouteAnswer, RouteQuery, Source
 from .snapshots import State
 
 _POLICY = "default"
+_TOLD = 4_096  # models to remember what there is to say of, each about 2 KB
 # The limits that a model's key alone decides; the others need a catalog.
 _BY_NAME = {"allow", "deny", "only", "ignore"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What an answer says of the model it names."""
+    """What an answer says of the model it names, whatever it was chosen for."""
 
     named: Fallback
     parts: tuple[Part, ...]
     evidence: Evidence | None
+    texts: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """Everything of an answer that stays true as long as the board does: all but its age and its id."""
 
     source: Source
@@ -42,7 +45,7 @@ class Settled:
 def settle(asked: Asked) -> Settled:
     """Sift, choose, and say why; the answer names a model if any passes every limit."""
     fitting = sift(asked)
-    return _chosen(asked, fitting, choose(asked, fitting)) if fitting.count else _nothing(asked, fitting)
+    return _chosen(asked, fitting, choose(asked, fitting)) if fitting.number else _nothing(asked, fitting)
 
 
 def answer(state: State, scores: Scores, stale_after_s: float, settled: Settled, now: float) -> RouteAnswer:
@@ -54,21 +57,38 @@ def answer(state: State, scores: Scores, stale_after_s: float, settled: Settled,
 
 
 def _chosen(asked: Asked, fitting: Fitting, choice: Choice) -> Settled:
-    model = choice.model
-    evidence = _evidence(asked, model)
-    code, decided = explain.headline(asked, choice, fitting.count)
-    unusual, experience = explain.experience(asked, model, evidence)
-    failures = explain.failures(asked, model)
-    texts = (decided, experience, explain.arithmetic(asked, model), explain.behaviour(asked, model), failures)
-    codes = (code, unusual, None if failures is None else "failures")
+    code, decided = explain.headline(asked, choice, fitting.number)
+    model = _told(asked, choice.model)
     return Settled(
         source="snapshot",
-        model=_Model(_fallback(asked, model), _parts(asked, model), evidence),
-        fallbacks=tuple(_fallback(asked, other) for other in choice.fallbacks),
-        texts=tuple(text for text in texts if text is not None),
-        codes=tuple(code for code in codes if code is not None),
+        model=model,
+        fallbacks=tuple([_fallback(asked, other) for other in choice.fallbacks]),
+        texts=(decided, *model.texts),
+        codes=(code, *model.codes),
         rejected=fitting.rejected,
     )
+
+
+def _told(asked: Asked, model: int) -> _Model:
+    """What there is to say of a model for this kind of question, limits and token counts aside."""
+    key = (asked.ranking.key, model)
+    told: _Model | None = asked.board.told.get(key)
+    if told is not None:
+        return told
+    evidence = _evidence(asked, model)
+    unusual, experience = explain.experience(asked, model, evidence)
+    failures = explain.failures(asked, model)
+    texts = (experience, explain.arithmetic(asked, model), explain.behaviour(asked, model), failures)
+    codes = (unusual, None if failures is None else "failures")
+    told = _Model(
+        _fallback(asked, model),
+        _parts(asked, model),
+        evidence,
+        tuple(text for text in texts if text is not None),
+        tuple(code for code in codes if code is not None),
+    )
+    remember(asked.board.told, key, told, _TOLD)
+    return told
 
 
 def _nothing(asked: Asked, fitting: Fitting) -> Settled:
@@ -185,14 +205,19 @@ class _Notes:
 
 def _fallback(asked: Asked, model: int) -> Fallback:
     catalog, ranking = asked.board.catalog, asked.ranking
-    return Fallback(
-        catalog.keys[model],
-        catalog.providers[model],
-        catalog.display_names[model],
-        int(ranking.priority.item(model)),
-        catalog.tier_names[model],
-        ranking.score.item(model),
-    )
+    key = (ranking.key, model)
+    named = asked.board.named.get(key)
+    if named is None:
+        named = Fallback(
+            catalog.keys[model],
+            catalog.providers[model],
+            catalog.display_names[model],
+            int(ranking.priority.item(model)),
+            catalog.tier_names[model],
+            ranking.score.item(model),
+        )
+        remember(asked.board.named, key, named, _TOLD)
+    return named
 
 
 def _parts(asked: Asked, model: int) -> tuple[Part, ...]:
@@ -248,7 +273,5 @@ def _answer(
 
 def _new_id() -> str:
     """A UUIDv7: ids of later decisions sort after those of earlier ones."""
-    high = (time.time_ns() // 1_000_000 & 0xFFFFFFFFFFFF) << 16 | 0x7000 | random.getrandbits(12)
-    low = 0x8000000000000000 | random.getrandbits(62)
-    text = f"{high:016x}{low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    ms, noise = time.time_ns() // 1_000_000, random.getrandbits(74)
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{noise & 0xFFF:03x}-{0x8000 | noise >> 60:04x}-{noise >> 12 & 0xFFFFFFFFFFFF:012x}"

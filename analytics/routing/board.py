@@ -7,13 +7,14 @@ snapshot changes, and never changes otherwise.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .columns import EVIDENCE, Catalog, Experience, Floats, Mask, Positions, Scores, no_scores
-from .records import RouteQuery, Sort
+from .records import Fallback, RouteQuery, Sort
+from .ties import ROUNDING, widest_gaps
 
 _Z = 1.959963984540054  # two-sided 95 %
 
@@ -25,14 +26,28 @@ FAILING_FROM = 3
 BASES = ("none", "overall", "domain_benchmarks", "ratings", "agent_ratings")
 
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def remember(known: dict[Key, Value], key: Key, value: Value, most: int) -> Value:
+    """Keep `value` under `key`; what was known is forgotten when it grows beyond `most` entries."""
+    if len(known) >= most:
+        known.clear()
+    known[key] = value
+    return value
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """Every model's score for one kind of question; `order` holds the usable models only, best first.
+    """Every model's score for one kind of question (`key`); `order` holds the usable models only, best first.
 
     `rejected` counts the others by reason, and `failing` are those that never answered. `quality`, `n` and `se` are NaN
-    without experience; `basis` indexes `BASES`. `of_agent` marks priorities that were set for the agent.
+    without experience; `basis` indexes `BASES`. `of_agent` marks priorities that were set for the agent. `tie_floor` is
+    the score below which nothing can tie with the model.
     """
 
+    key: tuple[Any, ...]
     order: Positions
     usable: Mask
     rejected: Mapping[str, int]
@@ -40,6 +55,7 @@ class Ranking:
     score: Floats
     priority: Floats
     of_agent: Mask
+    tie_floor: Floats
     quality: Floats
     n: Floats
     se: Floats
@@ -50,13 +66,17 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Board:
-    """What `route()` reads: immutable but for what it remembers, its rankings and (`memory`) what it was asked before."""
+    """What `route()` reads: immutable but for what it remembers, so as not to work it out again: its `rankings`, what
+    there is to say of a model in one of them (`named` in short, `told` in full), and what it `settled` before.
+    """
 
     catalog: Catalog
     scores: Scores | None
     measured: Mapping[str, Floats]
     last_seen: Floats
-    memory: dict[RouteQuery, Any] = field(default_factory=dict)
+    settled: dict[RouteQuery, Any] = field(default_factory=dict)
+    named: dict[tuple[tuple[Any, ...], int], Fallback] = field(default_factory=dict)
+    told: dict[tuple[tuple[Any, ...], int], Any] = field(default_factory=dict)
     rankings: dict[tuple[Any, ...], Ranking] = field(default_factory=dict)
     cache_bytes: int = 64 * 2**20  # for the rankings, about
 
@@ -71,10 +91,8 @@ class Board:
         key = (query.model_type, query.task, query.domain, query.agent, query.tenant, query.sort)
         ranking = self.rankings.get(key)
         if ranking is None:
-            ranking = self._rank(query)
-            if len(self.rankings) >= max(16, self.cache_bytes // (60 * max(len(self.catalog.keys), 1))):
-                self.rankings.clear()
-            self.rankings[key] = ranking
+            most = max(16, self.cache_bytes // (70 * max(len(self.catalog.keys), 1)))
+            ranking = remember(self.rankings, key, self._rank(query, key), most)
         return ranking
 
     def costs(self, query: RouteQuery, models: Positions | slice) -> Floats:
@@ -96,14 +114,14 @@ class Board:
                 rows.append((experience, row))
         return rows
 
-    def _rank(self, query: RouteQuery) -> Ranking:
+    def _rank(self, query: RouteQuery, key: tuple[Any, ...]) -> Ranking:
         catalog = self.catalog
         size = len(catalog.keys)
         quality, n, se = (np.full(size, np.nan) for _ in range(3))
         basis = np.zeros(size, dtype=np.int8)
         sources = self._sources(query)
-        for code, keys in sources.items():
-            self._overlay(keys, code, quality, n, se, basis)
+        for code, rows in sources.items():
+            self._overlay(rows, code, quality, n, se, basis)
         allowed, rejected, priority, of_agent = self._allowed(query)
         broken = allowed & (self.measured["failure_rate"] == 1) & (self.measured["requests"] >= FAILING_FROM)
         failing = np.flatnonzero(broken)
@@ -113,7 +131,9 @@ class Board:
         known = basis > 0
         base = priority / 100
         score = np.where(known, catalog.weight_priority * base + catalog.weight_quality * quality, base)
+        reach = np.where(known, catalog.weight_quality * widest_gaps(se, catalog.tie_delta) + ROUNDING, 0)
         ranking = Ranking(
+            key=key,
             order=np.flatnonzero(usable),
             usable=usable,
             rejected=rejected,
@@ -121,6 +141,7 @@ class Board:
             score=score,
             priority=priority,
             of_agent=of_agent,
+            tie_floor=score - reach,
             quality=quality,
             n=n,
             se=se,

@@ -2,21 +2,20 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from .columns import Positions
 from .limits import Asked, Fitting, fitting_order
+from .ties import ROUNDING, SQRT_TAU, expected_loss
 
 _FIRST_BLOCK = 256
+_NEAR = 16  # among the first so many there are nearly always enough fallbacks
 _FEW = 4  # of these many, each is looked at by itself
-_ROUNDING = 1e-12
-_SQRT_TAU = math.sqrt(2 * math.pi)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """Positions of the model chosen and its fallbacks. `instead_of` is the higher score that it tied with, `loss` the
     quality expected to be lost by not taking that one.
     """
@@ -27,29 +26,19 @@ class Choice:
     loss: float = 0.0
 
 
-def expected_loss(gap: float, se: float) -> float:
-    """E[max(0, X)] of a normal X with mean `gap` >= 0 and standard deviation `se`: what the lesser one is expected to
-    cost, when the true gap may as well be wider, or the other way round.
-    """
-    if se <= 0:
-        return gap
-    z = gap / se
-    return se * math.exp(-z * z / 2) / _SQRT_TAU + gap * (1 + math.erf(z / math.sqrt(2))) / 2
-
-
 def choose(asked: Asked, fitting: Fitting) -> Choice:
     """The best of the models that fit (there is at least one) and up to `top` - 1 fallbacks, other providers first."""
     blocks = _blocks(fitting_order(asked, fitting), fitting)
     hits = next(blocks)
+    best = hits.item(0)
+    model, loss = best, 0.0
     if asked.query.sort is None:
-        floor = _tie_floor(asked, int(hits[0]))
-        while asked.ranking.score[hits[-1]] >= floor and (more := next(blocks, None)) is not None:
+        score, floor = asked.ranking.score, asked.ranking.tie_floor.item(best)
+        while score.item(hits.item(-1)) >= floor and (more := next(blocks, None)) is not None:
             hits = np.concatenate((hits, more))
-        model, loss = _settle(asked, hits, floor)
-    else:
-        model, loss = int(hits[0]), 0.0
-    instead_of = int(hits[0]) if int(hits[0]) != model else None
-    return Choice(model, _fallbacks(asked, hits, blocks, model), instead_of, loss)
+        if len(hits) > 1 and score.item(hits.item(1)) >= floor:
+            model, loss = _settle(asked, hits, floor)
+    return Choice(model, _fallbacks(asked, hits, blocks, model), best if best != model else None, loss)
 
 
 def _blocks(order: Positions, fitting: Fitting) -> Iterator[Positions]:
@@ -64,26 +53,17 @@ def _blocks(order: Positions, fitting: Fitting) -> Iterator[Positions]:
             yield block
 
 
-def _tie_floor(asked: Asked, best: int) -> float:
-    """The score below which no model can tie with the best: the expected loss is never smaller than the gap itself."""
-    ranking, catalog = asked.ranking, asked.board.catalog
-    score = ranking.score.item(best)
-    return score - catalog.weight_quality * catalog.tie_delta - _ROUNDING if ranking.basis.item(best) else score
-
-
 def _settle(asked: Asked, hits: Positions, floor: float) -> tuple[int, float]:
     """The cheapest of those that tie with the best, and the expected loss of taking it."""
-    ranking, best = asked.ranking, int(hits[0])
+    ranking, best = asked.ranking, hits.item(0)
     scores = ranking.score[hits]
-    if len(hits) == 1 or scores.item(1) < floor:
-        return best, 0.0
     band = hits[: np.count_nonzero(scores >= floor)]
     costs = asked.board.costs(asked.query, band)
     cheaper = (costs < costs.item(0)).nonzero()[0]
     if len(cheaper) > _FEW:
         # A loss is at least 0.4 standard errors, which rules most of a wide band out at once.
-        widest = (asked.board.catalog.tie_delta * _SQRT_TAU) ** 2 - ranking.se.item(best) ** 2
-        can_tie = ranking.se[band[cheaper]] ** 2 <= widest + _ROUNDING
+        widest = (asked.board.catalog.tie_delta * SQRT_TAU) ** 2 - ranking.se.item(best) ** 2
+        can_tie = ranking.se[band[cheaper]] ** 2 <= widest + ROUNDING
         can_tie |= scores[cheaper] == scores.item(0)
         cheaper = cheaper[can_tie]
     for index in cheaper[costs[cheaper].argsort(kind="stable")].tolist():
@@ -112,8 +92,11 @@ def _loss(asked: Asked, best: int, other: int) -> float | None:
 
 def _fallbacks(asked: Asked, hits: Positions, blocks: Iterator[Positions], model: int) -> list[int]:
     wanted = asked.query.top - 1
-    if wanted == 0:
-        return []
+    providers = asked.board.catalog.providers
+    own = providers[model]
+    near: list[int] = [other for other in hits[:_NEAR].tolist() if providers[other] != own]
+    if len(near) >= wanted:
+        return near[:wanted]
     codes = asked.board.catalog.provider_code
     elsewhere = codes[hits] != codes[model]
     while np.count_nonzero(elsewhere) < wanted and (more := next(blocks, None)) is not None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import compress
+from operator import attrgetter, ne
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,8 +13,7 @@ from .columns import Floats, Mask, Positions
 from .records import TIERS, RouteQuery
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One question at one moment: what a limit's test reads. `now` is seconds since 1970."""
 
     board: Board
@@ -34,12 +35,11 @@ class Limit:
     failing_one: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fitting:
+class Fitting(NamedTuple):
     """Which models are left after all limits (None: all usable ones), and how many each limit rejected first."""
 
     mask: Mask | None
-    count: int
+    number: int
     rejected: Mapping[str, int]
 
 
@@ -169,14 +169,14 @@ OTHER_REASONS = {
 FAILING = {limit.field: (limit.failing, limit.failing_one) for limit in LIMITS} | OTHER_REASONS
 
 
+_values = attrgetter(*(limit.field for limit in LIMITS))
+_UNSET = _values(RouteQuery())
+
+
 def set_limits(query: RouteQuery) -> list[tuple[Limit, Any]]:
     """The limits that the query sets, with their values. (An empty `allow` or `only` is a limit that nothing passes.)"""
-    found = []
-    for limit in LIMITS:
-        value = getattr(query, limit.field)
-        if value is not None and (value != () or limit.field in {"allow", "only"}):
-            found.append((limit, value))
-    return found
+    values = _values(query)
+    return list(compress(zip(LIMITS, values, strict=True), map(ne, values, _UNSET)))
 
 
 def sift(asked: Asked) -> Fitting:

@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import Self
 
 from .answers import Settled, answer, settle, stand_in
-from .board import Board
+from .board import Board, remember
 from .limits import Asked
 from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
 
-_REMEMBERED = 4_096  # questions, each about 2 KB
+_SETTLED = 4_096  # questions to remember, each about 2 KB
 
 
 class Lookup:
@@ -114,14 +114,11 @@ class Lookup:
 
     def _settled(self, board: Board, query: RouteQuery, now: float) -> Settled:
         """Agents ask the same questions again and again: what a board said once, it says again."""
-        known: dict[RouteQuery, Settled] = board.memory
-        settled = known.get(query)
+        settled: Settled | None = board.settled.get(query)
         if settled is None:
             settled = settle(Asked(board, board.ranking(query), query, now))
             if query.max_age_s is None:  # or the answer would depend on the time of asking
-                if len(known) >= _REMEMBERED:
-                    known.clear()
-                known[query] = settled
+                remember(board.settled, query, settled, _SETTLED)
         return settled
 
 

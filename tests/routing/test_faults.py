@@ -427,7 +427,7 @@ def test_the_memory_of_questions_is_bounded(tmp_path: Path) -> None:
         lookup.route(RouteQuery(min_context=n))
     board = lookup._state.board
     assert board is not None
-    assert 0 < len(board.memory) <= 4_096
+    assert 0 < len(board.settled) <= 4_096
     small = dataclasses.replace(board, rankings={}, cache_bytes=0)
     for n in range(100):
         small.ranking(RouteQuery(task=f"task {n}"))

@@ -9,7 +9,7 @@ import pytest
 from routing.worlds import NOW_S, Row, accuracy, asked, configure, enabled, model, rating, score, scored
 
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
-from analytics.routing.choice import expected_loss
+from analytics.routing.ties import expected_loss
 
 Ask = Callable[..., RouteAnswer]
 CODE = [("code", "coding")]
