@@ -4,12 +4,15 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from e2e.conftest import Run, run
 from house import House
 from security.openbao import ROOT_TOKEN, OpenBao, running
 
 from flows.workloads import gold_files
 from providers.simulated import Simulated
 from providers.simulated import running as simulation
+
+__all__ = ["Run", "run"]  # a fixture of the command's tests, used here as well
 
 CANARY = "sk-canary-4be1c07d93a85f26"
 GATEWAY = "my-gateway"

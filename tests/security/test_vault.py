@@ -2,7 +2,6 @@
 
 import random
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,8 +165,12 @@ def test_vault_wins_over_the_environment_even_in_development_mode(
     assert find_key(house.settings, spec_of("groq")).value == SecretStr(CANARY)
 
 
-def access(bao: OpenBao, **who: str) -> Access:
-    return replace(Access(bao.address, 5.0), **{name: SecretStr(value) for name, value in who.items()})
+def asking(bao: OpenBao, token: str) -> Vault:
+    return Vault(Access(bao.address, 5.0, SecretStr(token)))
+
+
+def logging_in(bao: OpenBao, role_id: str, secret_id: str) -> Vault:
+    return Vault(Access(bao.address, 5.0, role_id=SecretStr(role_id), secret_id=SecretStr(secret_id)))
 
 
 @pytest.fixture
@@ -179,16 +182,16 @@ def stored(bao: OpenBao) -> OpenBao:
 
 def test_an_app_role_logs_in_once_for_many_secrets(stored: OpenBao) -> None:
     role_id, secret_id = stored.app_role(token_ttl="10m", secret_id_num_uses=1)
-    vault = Vault(access(stored, role_id=role_id, secret_id=secret_id))
+    vault = logging_in(stored, role_id, secret_id)
     assert [vault.read("secret/llm/x") for _ in range(3)] == [{"api_key": CANARY}] * 3
-    second = Vault(access(stored, role_id=role_id, secret_id=secret_id))
+    second = logging_in(stored, role_id, secret_id)
     with pytest.raises(SecretUnavailable, match="does not accept the AppRole of VAULT_ROLE_ID"):
         second.read("secret/llm/x")
 
 
 def test_an_app_roles_token_is_renewed_at_half_its_life(stored: OpenBao) -> None:
     role_id, secret_id = stored.app_role(token_ttl="1s", secret_id_num_uses=1)
-    vault = Vault(access(stored, role_id=role_id, secret_id=secret_id))
+    vault = logging_in(stored, role_id, secret_id)
     deadline = time.monotonic() + 2.5
     while time.monotonic() < deadline:
         assert vault.read("secret/llm/x") == {"api_key": CANARY}
@@ -197,7 +200,7 @@ def test_an_app_roles_token_is_renewed_at_half_its_life(stored: OpenBao) -> None
 
 def test_an_app_role_whose_token_was_revoked_logs_in_again(stored: OpenBao) -> None:
     role_id, secret_id = stored.app_role(token_ttl="10m", secret_id_num_uses=0)
-    vault = Vault(access(stored, role_id=role_id, secret_id=secret_id))
+    vault = logging_in(stored, role_id, secret_id)
     vault.read("secret/llm/x")
     stored.call("PUT", "sys/leases/revoke-prefix/auth/approle/login")
     assert vault.read("secret/llm/x") == {"api_key": CANARY}
@@ -205,7 +208,7 @@ def test_an_app_role_whose_token_was_revoked_logs_in_again(stored: OpenBao) -> N
 
 def test_a_token_past_half_its_life_is_renewed(stored: OpenBao) -> None:
     token = stored.token("2s", explicit_max_ttl="1h")
-    vault = Vault(access(stored, token=token))
+    vault = asking(stored, token)
     deadline = time.monotonic() + 3
     while time.monotonic() < deadline:
         assert vault.read("secret/llm/x") == {"api_key": CANARY}
@@ -213,7 +216,7 @@ def test_a_token_past_half_its_life_is_renewed(stored: OpenBao) -> None:
 
 
 def test_a_token_that_may_only_read_keys_is_enough(stored: OpenBao) -> None:
-    vault = Vault(access(stored, token=stored.token("10m", no_default_policy=True)))
+    vault = asking(stored, stored.token("10m", no_default_policy=True))
     assert vault.read("secret/llm/x") == {"api_key": CANARY}
     with pytest.raises(SecretUnavailable, match=r"refuses writing secret/llm/x.*widen the policy"):
         vault.write("secret/llm/x", {"api_key": "other"})
