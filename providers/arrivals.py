@@ -163,7 +163,9 @@ def dated_reads(connected: socket.socket, *, kernel: bool = True, look: Look = l
 
 def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
     for level, kind, value in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(value) == _TIMESPEC.size:
+        if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET and len(value) == _TIMESPEC.size:
+            seconds: int
+            nanoseconds: int
             seconds, nanoseconds = _TIMESPEC.unpack(value)
-            return int(seconds) * 1_000_000_000 + int(nanoseconds)
+            return seconds * 1_000_000_000 + nanoseconds
     return None

@@ -74,7 +74,7 @@ class _Call:
     async def run(self, client: httpx.AsyncClient) -> None:
         """Make the call; every way it can go wrong ends in `self.error`."""
         try:
-            async with self.clock.running:
+            async with self.clock:
                 self.response = await client.send(self._request(client), stream=True)
                 try:
                     self.clock.alive()
@@ -287,15 +287,30 @@ class _Call:
 
 
 class _Clock:
-    """The three deadlines on one clock of our own: httpx's timeouts are per read, and a drip outlives them."""
+    """The three deadlines on one clock of our own: httpx's timeouts are per read, and a drip outlives them.
+
+    The timer is not moved with each read, which would cost more than the read: when it fires before the deadline, it is
+    set anew.
+    """
 
     def __init__(self, deadlines: Deadlines) -> None:
         self.deadlines = deadlines
         self._loop = asyncio.get_running_loop()
         self._total_at = self._loop.time() + deadlines.total_ms / 1000
+        self._due = min(self._total_at, self._loop.time() + deadlines.first_byte_ms / 1000)
+        self._idle_s = deadlines.idle_ms / 1000
         self._draining = False
-        first_at = self._loop.time() + deadlines.first_byte_ms / 1000
-        self.running = asyncio.timeout_at(min(self._total_at, first_at))
+        self._running = asyncio.timeout(None)
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        await self._running.__aenter__()
+        self._ring()
+
+    async def __aexit__(self, *raised: Any) -> None:  # noqa: PYI036  # handed on
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._running.__aexit__(*raised)
 
     @property
     def is_over(self) -> bool:
@@ -306,18 +321,30 @@ class _Clock:
         """Bytes came: the idle deadline starts again. Raises TimeoutError once the total has passed: in a flood the
         event loop may be late to say so.
         """
-        if self.is_over:
+        now = self._loop.time()
+        if now >= self._total_at:
             raise TimeoutError
         if not self._draining:
-            self._wind(self.deadlines.idle_ms / 1000)
+            self._set(min(self._total_at, now + self._idle_s))
 
     def last(self, seconds: float) -> None:
         """Be over in `seconds`, whatever comes."""
         self._draining = True
-        self._wind(seconds)
+        self._set(min(self._total_at, self._loop.time() + seconds))
 
-    def _wind(self, seconds: float) -> None:
-        self.running.reschedule(min(self._total_at, self._loop.time() + seconds))
+    def _set(self, due: float) -> None:
+        self._due = due
+        if self._timer is not None and due < self._timer.when():
+            self._timer.cancel()
+            self._ring()
+
+    def _ring(self) -> None:
+        """Time out if the deadline is there, else come again when it is."""
+        if self._loop.time() >= self._due:
+            self._timer = None
+            self._running.reschedule(self._due)
+        else:
+            self._timer = self._loop.call_at(self._due, self._ring)
 
 
 async def _gather(first: bytes, chunks: AsyncIterator[bytes], limit: int, *, cut: bool = False) -> bytes:

@@ -53,6 +53,34 @@ class Marks:
 _MARKS: ContextVar[Marks] = ContextVar("marks")
 
 
+class _AsHttpcore:
+    """Lets httpcore see errors of its own kind, so that it keeps its pool in order. A class, because it is entered for
+    each read, and a generator would cost more than the read.
+    """
+
+    def __init__(self, timed_out: type[httpcore.TimeoutException], failed: type[httpcore.NetworkError]) -> None:
+        self._timed_out, self._failed = timed_out, failed
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        match error:
+            case TimeoutError():
+                raise self._timed_out from None
+            case ssl.SSLError():
+                raise self._failed(_tls_reason(error)) from None
+            case SocketFailed():
+                raise self._failed(str(error)) from None
+
+
+_AS_READ = _AsHttpcore(httpcore.ReadTimeout, httpcore.ReadError)
+_AS_WRITE = _AsHttpcore(httpcore.WriteTimeout, httpcore.WriteError)
+_AS_CONNECT = _AsHttpcore(httpcore.ConnectTimeout, httpcore.ConnectError)
+
+
 class _Stream(httpcore.AsyncNetworkStream):
     """One connection, with TLS or without; each write binds it to the request that is under way."""
 
@@ -64,7 +92,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._outgoing = ssl.MemoryBIO()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _as_httpcore(httpcore.ReadTimeout, httpcore.ReadError):
+        with _AS_READ:
+            if timeout is None:
+                return await self._read(max_bytes)
             return await within(timeout, self._read(max_bytes))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -74,7 +104,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         marks.phase = "exchange"
         if marks.first_write_ns is None:
             marks.first_write_ns = time.monotonic_ns()
-        with _as_httpcore(httpcore.WriteTimeout, httpcore.WriteError):
+        with _AS_WRITE:
             if self._tls is not None:
                 self._tls.write(buffer)
                 buffer = self._outgoing.read()
@@ -88,7 +118,7 @@ class _Stream(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         self._marks.phase = "tls"
         try:
-            with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
+            with _AS_CONNECT:
                 self._tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
                 await within(timeout, self._handshake(self._tls))
         except BaseException:
@@ -171,7 +201,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         def enter(phase: str) -> None:
             marks.phase = phase
 
-        with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
+        with _AS_CONNECT:
             wire = await within(timeout, connect(host, port, enter, kernel_stamps=self._kernel_stamps))
         marks.connect_end_ns = time.monotonic_ns()
         return _Stream(wire, marks)
@@ -264,19 +294,6 @@ def open_client(
 @functools.cache
 def _ssl_context(verify: bool) -> ssl.SSLContext:
     return httpx.create_ssl_context(verify=verify, trust_env=False)
-
-
-@contextmanager
-def _as_httpcore(timed_out: type[httpcore.TimeoutException], failed: type[httpcore.NetworkError]) -> Iterator[None]:
-    """Let httpcore see errors of its own kind, so that it keeps its pool in order."""
-    try:
-        yield
-    except TimeoutError:
-        raise timed_out from None
-    except ssl.SSLError as error:
-        raise failed(_tls_reason(error)) from None
-    except SocketFailed as error:
-        raise failed(str(error)) from None
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
