@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import ProgressArtifact, leave_table
+from flows.errors import AlreadyMeasuring
 from flows.jobs.benchmark import BenchmarkReport, BenchmarkRequest, run_benchmark
 from flows.jobs.progress import Progress
 from flows.jobs.score import run_score
@@ -34,6 +35,7 @@ async def benchmark(
 ) -> dict[str, Any]:
     """Measure, land and score. What is left out is as configured; without providers and models, all active ones.
 
+    While another benchmark is under way in this house nothing is measured: a late burst of scheduled runs is one run.
     `triggered_by` is by default `cron-job` when a schedule started this run, else `manual`.
     """
     request = BenchmarkRequest(
@@ -43,10 +45,14 @@ async def benchmark(
     mine = session()
     mine.has_begun = True
     log = open_log(mine.settings.home.logs)
-    async with ProgressArtifact(log, mine.progress) as progress:
-        report = await run_benchmark(
-            mine.settings, request, progress, each=lambda key, job: as_task(f"measure {key}", job)
-        )
+    try:
+        async with ProgressArtifact(log, mine.progress) as progress:
+            report = await run_benchmark(
+                mine.settings, request, progress, each=lambda key, job: as_task(f"measure {key}", job)
+            )
+    except AlreadyMeasuring as other:
+        log.warning("a benchmark was not begun", message=str(other))
+        return {"not_begun": str(other)}
     await leave_table(summarize(report.results), report.run_name, log)
     mine.report = report
     answer: dict[str, Any] = {

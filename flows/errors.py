@@ -5,7 +5,8 @@
     FlowError
     ├── UsageError         (exit 2) the command or the configuration is wrong; nothing was changed
     ├── SecretUnavailable  (fail closed) a provider's key cannot be had: no request goes out
-    └── NothingToMeasure   (exit 1) no active model matches, or no provider is there
+    ├── NothingToMeasure   (exit 1) no active model matches, or no provider is there
+    └── AlreadyMeasuring   (exit 1) another benchmark is under way in this house
 """
 
 from typing import Literal
@@ -31,3 +32,7 @@ class SecretUnavailable(FlowError):
 
 class NothingToMeasure(FlowError):
     """A run would have no requests."""
+
+
+class AlreadyMeasuring(FlowError):
+    """Another benchmark is under way: two at once would disturb each other's latencies."""

@@ -7,17 +7,19 @@ that fails is a row; nothing that a provider does ends a run.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import uuid_utils
+from filelock import FileLock, Timeout
 from structlog.typing import FilteringBoundLogger
 
 from analytics.store import Recovery, Spool, Store
 from flows.budget import Budget
-from flows.errors import NothingToMeasure, UsageError
+from flows.errors import AlreadyMeasuring, NothingToMeasure, UsageError
 from flows.jobs.progress import Progress, Unwatched
 from flows.jobs.provider import ProviderRun, RunContext, land
 from flows.logs import open_log
@@ -89,15 +91,16 @@ async def run_benchmark(
 ) -> BenchmarkReport:
     """Measure what `request` asks for and land it.
 
-    `each(provider, job)` runs one provider's job: under Prefect as a task of its own. Raises UsageError and
-    NothingToMeasure, and BadProvider for a row that cannot be used, before anything is written; SpoolFull when results could not be recorded. A run that is interrupted
-    keeps what it measured, and the requests that were under way become `aborted` rows.
+    `each(provider, job)` runs one provider's job: under Prefect as a task of its own. Raises UsageError,
+    NothingToMeasure, AlreadyMeasuring, and BadProvider for a row that cannot be used, before anything is written; SpoolFull
+    when results could not be recorded. A run that is interrupted keeps what it measured, and the requests that were under
+    way become `aborted` rows.
     """
     began = time.monotonic()
     log = open_log(settings.home.logs)
     spool = open_spool(settings)
     watcher = progress or Unwatched()
-    with open_store(settings) as store:
+    with open_store(settings) as store, _alone_in(settings):
         await asyncio.to_thread(settle, spool, store, log)
         plan, workload = _plan(store, settings, request)
         specs = _specs(store, plan)
@@ -136,6 +139,23 @@ async def run_benchmark(
         results = tuple(result for share in shares.values() for result in share.results)
         waiting = len(results) if run["id"] in dict(recovery.waiting) else 0
         return BenchmarkReport(run["id"], run["run_name"], plan.seed, results, waiting, time.monotonic() - began)
+
+
+@contextmanager
+def _alone_in(settings: Settings) -> Iterator[None]:
+    """Be the only benchmark of this house; the kernel gives a killed one's place away."""
+    lock = FileLock(settings.home.path / ".measuring")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise AlreadyMeasuring(
+            f"Another benchmark is under way in {settings.home.path}; two at once would disturb each other's latencies. "
+            "Try again when it has ended."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def settle(spool: Spool, store: Store, log: FilteringBoundLogger) -> Recovery:

@@ -1,9 +1,13 @@
 """Score: settle the spool, extract into the lake, refresh what the new rows touch, publish, write the aggregates back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import stamina
+
+from analytics.errors import LeaseHeld
 from analytics.lake import Extraction, Lake
 from analytics.scoring import ScoreReport, score, write_back
 from flows.jobs.benchmark import settle
@@ -11,6 +15,9 @@ from flows.jobs.configuration import publish
 from flows.logs import open_log
 from flows.settings import Settings
 from flows.warehouse import open_spool, open_store
+
+T = TypeVar("T")
+stamina.instrumentation.set_on_retry_hooks([])  # waiting for a neighbour is no news; it would be printed to stdout
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +50,31 @@ class ScoreRun:
         return lines + [f"Left out: {problem}" for problem in report.problems]
 
 
-def run_score(settings: Settings, *, full: bool = False, as_of: datetime | None = None) -> ScoreRun:
+def run_score(
+    settings: Settings, *, full: bool = False, as_of: datetime | None = None, patience_s: float = 60.0
+) -> ScoreRun:
     """Bring the lake up to the store and publish a snapshot of it, seen from `as_of` (UTC, default now).
 
-    `full` recomputes every day's partials. Raises LeaseHeld while another process scores, StoreUnavailable when there is
-    nothing to extract from; the last snapshot stays in use until a new one is whole.
+    `full` recomputes every day's partials. While another process scores it waits, and raises LeaseHeld after `patience_s`;
+    StoreUnavailable when there is nothing to extract from. The last snapshot stays in use until a new one is whole.
     """
     log = open_log(settings.home.logs)
     moment = as_of or datetime.now(UTC)
     with open_store(settings) as store:
         settle(open_spool(settings), store, log)
         lake = Lake(settings.home.lake)
-        extraction = lake.extract(store)
-        report = score(lake, settings.home.scoring, moment, full=full)
+        extraction = _when_free(lambda: lake.extract(store), patience_s)
+        report = _when_free(lambda: score(lake, settings.home.scoring, moment, full=full), patience_s)
         for problem in report.problems:
             log.error("scoring left something out", message=problem)
         write_back(store, report)
         publish(settings, store)
     return ScoreRun(extraction, report)
+
+
+def _when_free(step: Callable[[], T], patience_s: float) -> T:
+    """Take the lake's lease as soon as its holder lets go."""
+    for attempt in stamina.retry_context(on=LeaseHeld, attempts=None, timeout=patience_s, wait_max=1.0):
+        with attempt:
+            return step()
+    raise AssertionError("the last attempt returns or raises")

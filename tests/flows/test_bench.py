@@ -8,11 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from house import AURORA, BOREALIS, CASCADE, House, files_of
 
 from analytics.errors import BadRows, SpoolFull, UnknownName
 from analytics.store import from_text
-from flows.errors import NothingToMeasure, UsageError
+from flows.errors import AlreadyMeasuring, NothingToMeasure, UsageError
 from flows.jobs.benchmark import BenchmarkRequest, plan_benchmark, run_benchmark
 from flows.plan import Plan
 from flows.workloads import gold_questions
@@ -410,6 +411,17 @@ def test_an_interrupted_run_keeps_what_it_measured_and_settles_the_rest(house: H
     assert outcomes["skipped", "run_interrupted"] >= 30
     assert house.rows("runs")[0]["finished_at"]
     assert list(house.settings.home.spool.glob("*.jsonl")) == []
+
+
+def test_a_second_benchmark_in_the_same_house_is_turned_away(house: House) -> None:
+    house.ready(CASCADE)
+    mark = house.mark
+    with FileLock(house.home / ".measuring"), pytest.raises(AlreadyMeasuring, match="under way"):
+        house.bench()
+    assert house.rows("runs") == []
+    assert house.asked(mark) == []
+    house.bench(workload="short")
+    assert len(house.rows("runs")) == 1
 
 
 def test_without_room_on_the_disk_a_run_does_not_begin(house: House) -> None:

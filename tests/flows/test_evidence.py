@@ -1,5 +1,6 @@
 """The jobs `score`, `prune` and `status`: from rows to evidence, and what may be forgotten."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,9 +71,18 @@ def test_scoring_an_empty_house_says_that_there_is_nothing(house: House) -> None
 def test_a_second_scorer_is_turned_away_and_the_snapshot_stays(measured: House) -> None:
     first = run_score(measured.settings)
     with Lake(measured.settings.home.lake).lease(), pytest.raises(LeaseHeld):
-        run_score(measured.settings)
+        run_score(measured.settings, patience_s=0.05)
     with Lookup.open(measured.home, watch=False) as lookup:
         assert lookup.route(RouteQuery()).snapshot_id == first.report.snapshots["simulated"]
+
+
+def test_a_second_scorer_waits_for_the_first(measured: House) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with Lake(measured.settings.home.lake).lease():
+            second = pool.submit(run_score, measured.settings)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.5)
+        assert second.result(timeout=60).report.snapshots
 
 
 def test_real_and_simulated_evidence_never_meet(measured: House) -> None:

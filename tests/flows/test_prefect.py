@@ -46,22 +46,20 @@ def deployments() -> list[dict[str, Any]]:
 
 
 def test_every_key_of_a_deployment_is_one_that_prefect_knows() -> None:
-    known = {"name", "version", "tags", "description", "schedules", "paused", "concurrency_limit", "entrypoint", "parameters",
+    known = {"name", "version", "tags", "description", "schedules", "paused", "entrypoint", "parameters",
              "enforce_parameter_schema", "triggers", "work_pool"}  # fmt: skip
     for deployment in deployments():
         assert set(deployment) <= known
-        assert set(deployment["concurrency_limit"]) <= {"limit", "collision_strategy", "grace_period_seconds"}
         assert set(deployment["work_pool"]) <= {"name", "work_queue_name", "job_variables"}
         for schedule in deployment["schedules"]:
             assert set(schedule) <= {"cron", "timezone", "day_or", "active", "parameters", "slug"}
 
 
-def test_the_four_deployments_run_on_their_utc_schedules_one_run_at_a_time() -> None:
+def test_the_deployments_run_on_their_utc_schedules_and_hold_no_slot_that_could_be_orphaned() -> None:
     assert {deployment["name"]: deployment["schedules"] for deployment in deployments()} == {
         name: [{"cron": cron, "timezone": "UTC"}] for name, cron in SCHEDULES.items()
     }
-    limits = [deployment["concurrency_limit"] for deployment in deployments()]
-    assert limits == [{"limit": 1, "collision_strategy": "ENQUEUE"}] * 4
+    assert not any("concurrency_limit" in deployment for deployment in deployments())
 
 
 def test_no_module_of_flows_takes_a_name_of_the_standard_library() -> None:
@@ -159,7 +157,6 @@ def test_deploy_registers_four_deployments_with_their_schedules(server: PrefectS
             True,
         )
         assert deployment["work_pool_name"] == "local"
-        assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["entrypoint"].startswith("flows/")
     assert "max_usd" in found["benchmark"]["parameter_openapi_schema"]["properties"]
     assert (ROOT / "prefect.yaml").read_bytes() == before
