@@ -165,7 +165,9 @@ def load_settings(home: Path | None = None) -> Settings:
     tables = _read_toml(Path(__file__).with_name("defaults.toml"))
     if named or user_file.is_file():
         own = _read_toml(user_file)
-        if misplaced := next((key for key in own if key.isupper()), None):
+        variables = {str(field.validation_alias) for field in Settings.model_fields.values() if field.validation_alias}
+        # Pydantic takes a variable's name from a file as well, in capitals or not; a file is no place for a token.
+        if misplaced := next((key for key in own if key.upper() in variables), None):
             raise UsageError(f"{user_file}, key {misplaced}: it belongs in the environment, not in a file.")
         tables = _overlay(tables, own)
     try:

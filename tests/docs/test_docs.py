@@ -68,7 +68,9 @@ def room(house: Path, tmp_path: Path) -> dict[str, str]:
     shutil.copytree(house, tmp_path / "home")
     (tmp_path / "work").mkdir()
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SCOREHOUSE_", "PREFECT_", "PYTEST_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SCOREHOUSE_", "PREFECT_", "PYTEST_", "VAULT_"))
     }
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return kept | {"SCOREHOUSE_HOME": str(tmp_path / "home"), "PATH": path, "HOME": str(tmp_path), "PWD": str(ROOT)}

@@ -230,3 +230,14 @@ def test_tls_needs_an_authority_that_is_trusted(tmp_path: Path) -> None:
             Vault(Access(bao.address, 5.0, token)).read("secret/llm/x")
         trusting = Vault(Access(bao.address, 5.0, token, ca_file=str(bao.ca_file)))
         assert trusting.read("secret/llm/x") == {"api_key": CANARY}
+
+
+def test_an_error_carries_nothing_of_the_request_along(bao: OpenBao, unused_port: int) -> None:
+    """The errors of HTTP clients hold URLs and headers, and a chain of errors is printed and stored whole."""
+    nowhere = Vault(Access(f"http://127.0.0.1:{unused_port}", 5.0, SecretStr("s.secret\u2602")))
+    for vault in (nowhere, asking(bao, "s.secret")):
+        with pytest.raises(SecretUnavailable) as caught:
+            vault.read("secret/llm/x")
+        assert caught.value.__context__ is None
+        assert caught.value.__cause__ is None
+        assert "s.secret" not in repr(vault) + str(caught.value)

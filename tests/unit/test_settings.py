@@ -1,5 +1,6 @@
 """Settings: everything is checked once, at start, and a mistake is one sentence that names it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "PREFECT_API_URL",
     ):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("VAULT_")]:
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
 
@@ -110,3 +113,29 @@ def test_a_mistake_in_the_environment_names_the_variable(monkeypatch: pytest.Mon
     monkeypatch.setenv("SCOREHOUSE_DEV", "perhaps")
     with pytest.raises(UsageError, match="environment variable SCOREHOUSE_DEV"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('VAULT_TOKEN = "s.secret"', "VAULT_TOKEN: it belongs in the environment"),
+        ("SCOREHOUSE_DEV = true", "SCOREHOUSE_DEV: it belongs in the environment"),
+        ('vault_token = "s.secret"', "vault_token: it belongs in the environment"),
+        ('[vault]\ntoken = "s.secret"', "key vault.token: Extra inputs are not permitted."),
+        ('[benchmark]\nopenai_api_key = "s.secret"', "key benchmark.openai_api_key: Extra inputs are not permitted."),
+    ],
+)
+def test_a_secret_in_the_file_is_refused_and_not_repeated(text: str, words: str) -> None:
+    Path("scorehouse.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    assert words in str(caught.value)
+    assert "s.secret" not in str(caught.value)
+
+
+def test_settings_do_not_show_what_opens_the_vault(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID"):
+        monkeypatch.setenv(name, "s.secret")
+    settings = load_settings()
+    assert settings.vault_token is not None
+    assert "s.secret" not in f"{settings} {settings!r} {settings.model_dump_json()}"
