@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -143,6 +143,8 @@ class ProviderRun:
         )
         result = self._result(planned, measured, created_at)
         self._run.budget.settle(planned.most_usd, result.cost_usd, may_be_billed=_may_be_billed(result))
+        if planned.item.grader and planned.item.expected_answer is not None and result.outcome == "ok":
+            result = await self._graded(result, planned.item.grader, planned.item.expected_answer)
         await self._record(result)
         self._has_answered |= result.success
         if result.error_type in _REFUSALS:
@@ -168,9 +170,22 @@ class ProviderRun:
             cost = cost_usd(columns["input_tokens"], columns["output_tokens"], *prices)
             if cost is not None:
                 columns |= {"cost_usd": cost, "cost_source": "price", "price_id": planned.price_id}
-        if planned.item.grader and planned.item.expected_answer is not None and measured.outcome == "ok":
-            columns["correct"] = grade(planned.item.grader, planned.item.expected_answer, measured.response_text or "")
         return BenchmarkResult(**planned.skeleton(self._run.run_id, self._run.workload, created_at) | columns)
+
+    async def _graded(self, result: BenchmarkResult, grader: str, expected: str) -> BenchmarkResult:
+        """The result with its grade, or without one when this machine could not grade it.
+
+        In a thread: the other requests of the run are being timed meanwhile. An interrupted run keeps the result without its grade.
+        """
+        try:
+            correct = await asyncio.to_thread(grade, grader, expected, result.response_text or "")
+        except AnalyticsError as error:
+            self._run.log.error("a reply was not graded", id=result.id, message=str(error))
+            return result
+        except asyncio.CancelledError:
+            await self._record(result)  # what was paid for is kept
+            raise
+        return replace(result, correct=correct)
 
     def _skipped(self, planned: PlannedRequest, error_type: str, message: str) -> BenchmarkResult:
         known = planned.skeleton(self._run.run_id, self._run.workload, datetime.now(UTC))

@@ -90,11 +90,17 @@ class SimulatedProvider:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A gold question that the world knows the answer of."""
+    """A gold question that the world knows the answer of: `solution` where the expected answer is a pattern or tests."""
 
     expected_answer: str
     grader: str
     domain: str
+    solution: str | None = None
+
+    @property
+    def answer(self) -> str:
+        """What a right reply says."""
+        return self.expected_answer if self.solution is None else self.solution
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +178,14 @@ class World:
         )
 
     def _answer(self, question: Question, correct: bool, draw: random.Random) -> str:
-        answer = question.expected_answer if correct else self._mistake(question, draw)
-        return {"numeric": f"The answer is {answer}.", "choice": f"Answer: {answer}"}.get(question.grader, answer)
+        answer = question.answer if correct else self._mistake(question, draw)
+        dressed = {
+            "numeric": f"The answer is {answer}.",
+            "choice": f"Answer: {answer}",
+            "json": f"```json\n{answer}\n```",
+            "code": f"```python\n{answer}\n```",
+        }
+        return dressed.get(question.grader, answer)
 
     def _mistake(self, question: Question, draw: random.Random) -> str:
         right = question.expected_answer
@@ -182,7 +194,9 @@ class World:
             return str(Decimal(number[0] if number else 0) + draw.choice((-3, -1, 1, 2, 10)))
         if question.grader == "choice":
             return draw.choice([letter for letter in "ABCD" if letter != right])
-        others = {known.expected_answer for known in self.questions.values() if known.grader == "exact"} - {right}
+        others = {known.answer for known in self.questions.values() if known.grader == question.grader} - {
+            question.answer
+        }
         return draw.choice(sorted(others) or ["nothing"])
 
 
@@ -190,14 +204,16 @@ def read_questions(paths: Sequence[Path]) -> dict[str, Question]:
     """The gold questions of JSON Lines files, by prompt."""
     entries = (json.loads(line) for path in paths for line in path.read_text("utf-8").split("\n") if line.strip())
     return {
-        entry["prompt"].strip(): Question(entry["expected_answer"], entry["grader"], entry["domain"])
+        entry["prompt"].strip(): Question(
+            entry["expected_answer"], entry["grader"], entry["domain"], entry.get("solution")
+        )
         for entry in entries
     }
 
 
 def split_tokens(text: str) -> list[str]:
     """A text in pieces of a token's usual size; joined they give the text."""
-    return re.findall(r"\s*\S{1,4}", text)
+    return re.findall(r"\s*\S{1,4}|\s+$", text)
 
 
 def _draw(*causes: object) -> random.Random:

@@ -1,19 +1,34 @@
 """Workloads as data: readable, graded by a grader that exists, and with ids that never move."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from analytics.errors import BadRows, UnknownName
-from analytics.grading import grade
+from analytics.grading import GRADERS, grade
 from flows import workloads
 
+# What a right reply says where the expected answer is a pattern or a set of tests.
+SOLUTIONS = {
+    entry["prompt"]: entry["solution"]
+    for path in workloads.gold_files()
+    for entry in map(json.loads, path.read_text("utf-8").splitlines())
+    if "solution" in entry
+}
 
-def test_each_domain_has_at_least_ten_questions_of_its_own() -> None:
+
+def test_each_domain_has_at_least_forty_questions_of_its_own() -> None:
     for domain in workloads.domains():
         questions = workloads.gold_questions([domain.name])
-        assert len(questions) >= 10
+        assert len(questions) >= 40
         assert {question.domain for question in questions} == {domain.name}
+        assert {question.difficulty for question in questions} == {1, 2, 3, 4, 5}
+        assert all(question.tags for question in questions)
+
+
+def test_every_grader_is_asked_for() -> None:
+    assert {question.grader for question in workloads.gold_questions()} == set(GRADERS)
 
 
 def test_no_question_is_asked_twice() -> None:
@@ -29,7 +44,7 @@ def test_no_question_is_asked_twice() -> None:
 def test_a_question_says_the_form_of_its_answer_and_accepts_it(question: workloads.GoldQuestion) -> None:
     assert "Answer with " in question.prompt
     assert " only" in question.prompt
-    assert grade(question.grader, question.expected_answer, question.expected_answer)
+    assert grade(question.grader, question.expected_answer, SOLUTIONS.get(question.prompt, question.expected_answer))
     assert not grade(question.grader, question.expected_answer, question.prompt)
 
 
