@@ -100,7 +100,17 @@ class Board:
         catalog = self.catalog
         if query.input_tokens is None or query.output_tokens is None:
             return catalog.price[models]
-        total: Floats = query.input_tokens * catalog.price_in[models] + query.output_tokens * catalog.price_out[models]
+        total: Floats = query.input_tokens * catalog.price_in[models]
+        total += query.output_tokens * catalog.price_out[models]
+        total /= 1e6
+        return total
+
+    def cost(self, query: RouteQuery, model: int) -> float:
+        """What `costs` says of one model."""
+        catalog = self.catalog
+        if query.input_tokens is None or query.output_tokens is None:
+            return catalog.price.item(model)
+        total = query.input_tokens * catalog.price_in.item(model) + query.output_tokens * catalog.price_out.item(model)
         return total / 1e6
 
     def experience_rows(self, ranking: Ranking, model: int) -> list[tuple[Experience, int]]:

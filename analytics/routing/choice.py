@@ -10,9 +10,9 @@ from .columns import Positions
 from .limits import Asked, Fitting, fitting_order
 from .ties import ROUNDING, SQRT_TAU, expected_loss
 
-_FIRST_BLOCK = 256
+_FIRST_BLOCK = 64
 _NEAR = 16  # among the first so many there are nearly always enough fallbacks
-_FEW = 4  # of these many, each is looked at by itself
+_FEW = 8  # of these many, each is looked at by itself
 
 
 class Choice(NamedTuple):
@@ -55,19 +55,18 @@ def _blocks(order: Positions, fitting: Fitting) -> Iterator[Positions]:
 
 def _settle(asked: Asked, hits: Positions, floor: float) -> tuple[int, float]:
     """The cheapest of those that tie with the best, and the expected loss of taking it."""
-    ranking, best = asked.ranking, hits.item(0)
-    scores = ranking.score[hits]
-    band = hits[: np.count_nonzero(scores >= floor)]
-    costs = asked.board.costs(asked.query, band)
-    cheaper = (costs < costs.item(0)).nonzero()[0]
-    if len(cheaper) > _FEW:
+    ranking, board, query = asked.ranking, asked.board, asked.query
+    best, scores = hits.item(0), ranking.score[hits]
+    paid = board.cost(query, best)
+    band = hits[1 : np.count_nonzero(scores >= floor)]
+    if len(band) > _FEW:
         # A loss is at least 0.4 standard errors, which rules most of a wide band out at once.
-        widest = (asked.board.catalog.tie_delta * SQRT_TAU) ** 2 - ranking.se.item(best) ** 2
-        can_tie = ranking.se[band[cheaper]] ** 2 <= widest + ROUNDING
-        can_tie |= scores[cheaper] == scores.item(0)
-        cheaper = cheaper[can_tie]
-    for index in cheaper[costs[cheaper].argsort(kind="stable")].tolist():
-        model = band.item(index)
+        widest = (board.catalog.tie_delta * SQRT_TAU) ** 2 - ranking.se.item(best) ** 2
+        can_tie = ranking.se[band] ** 2 <= widest + ROUNDING
+        can_tie |= ranking.score[band] == scores.item(0)
+        band = band[can_tie & (board.costs(query, band) < paid)]
+    costs = {model: board.cost(query, model) for model in band.tolist()}
+    for model in sorted((model for model in costs if costs[model] < paid), key=costs.__getitem__):
         loss = _loss(asked, best, model)
         if loss is not None:
             return model, loss

@@ -22,7 +22,7 @@ _WORTH_SAYING = 0.01  # failures below this share of the requests are not
 def headline(asked: Asked, choice: Choice, count: int) -> tuple[str, str]:
     """Code and sentence of what decided for the model."""
     catalog, ranking = asked.board.catalog, asked.ranking
-    name, score = catalog.display_names[choice.model], float(ranking.score[choice.model])
+    name, score = catalog.display_names[choice.model], ranking.score.item(choice.model)
     if count == 1:
         return "only_one", f"{name} is the only model that fits."
     if asked.query.sort is not None:
@@ -39,7 +39,7 @@ def headline(asked: Asked, choice: Choice, count: int) -> tuple[str, str]:
     if choice.instead_of is not None:
         other = choice.instead_of
         mine, theirs = (_price_text(asked, model) for model in (choice.model, other))
-        against = float(ranking.score[other])
+        against = ranking.score.item(other)
         rival = catalog.display_names[other]
         if against == score:
             return (
@@ -186,7 +186,7 @@ def _sorting_figure(asked: Asked, model: int) -> str | None:
     measured = asked.board.measured
     match asked.query.sort:
         case "price":
-            value = float(asked.board.costs(asked.query, slice(model, model + 1))[0])
+            value = asked.board.cost(asked.query, model)
             text = _price_text(asked, model)
         case "latency":
             value = float(measured["latency_p50_ms"][model])
@@ -201,7 +201,7 @@ def _sorting_figure(asked: Asked, model: int) -> str | None:
 
 
 def _price_text(asked: Asked, model: int) -> str:
-    cost = float(asked.board.costs(asked.query, slice(model, model + 1))[0])
+    cost = asked.board.cost(asked.query, model)
     if math.isnan(cost):
         return "an unknown price"
     return dollars(cost) + (" per 1M tokens" if asked.query.input_tokens is None else " for this query")

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import compress
-from operator import attrgetter, ne
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -175,8 +174,8 @@ _UNSET = _values(RouteQuery())
 
 def set_limits(query: RouteQuery) -> list[tuple[Limit, Any]]:
     """The limits that the query sets, with their values. (An empty `allow` or `only` is a limit that nothing passes.)"""
-    values = _values(query)
-    return list(compress(zip(LIMITS, values, strict=True), map(ne, values, _UNSET)))
+    given = zip(LIMITS, _values(query), _UNSET, strict=True)
+    return [(limit, value) for limit, value, unset in given if value != unset]
 
 
 def sift(asked: Asked) -> Fitting:

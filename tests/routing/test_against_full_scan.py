@@ -131,7 +131,7 @@ def crowd(rng: random.Random, size: int) -> full_scan.World:
             "code",
             rng.randint(920, 936) / 1024,
             rng.choice([4, 4096, 65_536]),
-            quality_se=rng.choice([0.0, 0.001, 0.02]),
+            quality_se=rng.choice([0.0, 0.0, 0.001, 0.001, 0.02, 0.024]),
         )
         for key in keys
     ]

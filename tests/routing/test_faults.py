@@ -428,6 +428,10 @@ def test_the_memory_of_questions_is_bounded(tmp_path: Path) -> None:
     board = lookup._state.board
     assert board is not None
     assert 0 < len(board.settled) <= 4_096
+    for n in range(4_200):
+        lookup.route(RouteQuery(task=f"task {n}"))
+    assert 0 < len(board.told) <= 4_096
+    assert 0 < len(board.named) <= 4_096
     small = dataclasses.replace(board, rankings={}, cache_bytes=0)
     for n in range(100):
         small.ranking(RouteQuery(task=f"task {n}"))

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from routing.worlds import NOW_S, Row, accuracy, asked, configure, enabled, model, rating, score, scored
 
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
-from analytics.routing.ties import expected_loss
+from analytics.routing.ties import expected_loss, widest_gaps
 
 Ask = Callable[..., RouteAnswer]
 CODE = [("code", "coding")]
@@ -167,6 +168,12 @@ class TestTies:
         assert expected_loss(0.5, 0) == 0.5
         assert expected_loss(0, 1) == pytest.approx(0.3989422804)
         assert expected_loss(1, 1) == pytest.approx(1.0833154706)
+
+    @pytest.mark.parametrize("se", [0.0, 0.001, 0.01, 0.02, 0.025, 0.03, 5.0])
+    def test_beyond_the_widest_gap_nothing_ties(self, se: float) -> None:
+        widest = float(widest_gaps(np.array([se]), 0.01)[0])
+        assert 0 <= widest <= 0.01
+        assert expected_loss(widest + 1e-9, se) >= 0.01
 
 
 class TestAgents:
