@@ -9,14 +9,15 @@ segment that a read took; so it counts only after these doubts:
   Then the socket dates it.
 - *Segments came out of order.* Then the last in sequence was not the last to arrive: the socket dates it.
 - *Several segments were merged.* What they carried came after the stamp before, and up to this one: the arrival is that
-  interval. The kernel's counters of segments and bytes tell; when they cannot, it is taken for merged.
+  interval, but for the last byte, which came at the stamp. The kernel's counters of segments and bytes tell; when they
+  cannot, it is taken for merged.
 """
 
 import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 Look = Callable[[], tuple[int, int, int]]  # the monotonic clock, the wall clock, the monotonic clock, in nanoseconds
 
@@ -28,14 +29,20 @@ _SLACK_NS = 1_000  # by which two looks at a clock that nobody set may disagree
 
 
 class Arrival(NamedTuple):
-    """When bytes arrived: after `since_ns`, at `ns` at the latest, both of `time.monotonic_ns`.
+    """When the bytes of a read arrived: after `since_ns`, at `ns` at the latest, both of `time.monotonic_ns`.
 
-    `since_ns` equals `ns`, but for the error of the clock, where the bytes are known to have come in one segment.
+    The last of them came after `last_since_ns`. A kernel stamp is that byte's, so that `last_since_ns` is `ns` but for the
+    error of the clock; `since_ns` too, where the bytes are known to have come in one segment.
     """
 
     ns: int
     since_ns: int
+    last_since_ns: int
     source: Literal["kernel", "socket"]
+
+    def of_last_byte(self) -> Self:
+        """The arrival of what ended with the read."""
+        return self._replace(since_ns=self.last_since_ns)
 
 
 def look_at_clocks() -> tuple[int, int, int]:
@@ -92,7 +99,7 @@ class SocketReads:
 
     def _by_socket(self) -> Arrival:
         self._ns = time.monotonic_ns()
-        return Arrival(self._ns, self._since_ns, "socket")
+        return Arrival(self._ns, self._since_ns, self._since_ns, "socket")
 
 
 class KernelReads(SocketReads):
@@ -133,7 +140,7 @@ class KernelReads(SocketReads):
         # Merged segments came after the last stamp. Not after the last read: what it just missed was stamped before it.
         since = earliest if single else min(earliest, self._since_ns)
         self._ns = self._since_ns = latest
-        return Arrival(latest, since, "kernel")
+        return Arrival(latest, since, earliest, "kernel")
 
     def _count(self) -> tuple[bool, bool]:
         """Whether the last read was of one segment, and whether its segments came in order."""

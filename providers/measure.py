@@ -68,6 +68,7 @@ class _Call:
         self.tally = Tally()
         self.response: httpx.Response | None = None
         self.error: WireError | None = None
+        self.message_end: Arrival | None = None  # of the HTTP message, where it was seen
         self.call_ns = time.monotonic_ns()
         self.over_ns = self.call_ns
 
@@ -144,7 +145,9 @@ class _Call:
         cut = WireError("disconnected", "the stream ended without a terminator and without a finish reason")
         chunk: bytes | None = first
         while chunk is not None:
+            arrival, began = self.marks.read, False
             for event in reader.feed(chunk):
+                began = self.tally.first_text is None
                 self._take(decoder.feed(event), is_event=True)
             if self.tally.is_over:
                 await self._drain(chunks)
@@ -155,6 +158,9 @@ class _Call:
                 if error.error_type != "disconnected":
                     raise
                 chunk, cut = None, error
+            if began and self.tally.first_text is not None and reader.is_idle and self.marks.read is not arrival:
+                # The first token ended its read: what came before it in the same read makes it no less certain.
+                self.tally.first_text = self.tally.first_text.of_last_byte()
         for event in reader.close():
             self._take(decoder.feed(event), is_event=True)
         if not self.tally.is_complete and self.tally.error is None:
@@ -184,6 +190,7 @@ class _Call:
                 if size > MAX_RESPONSE_BYTES:
                     raise Garbled("response_too_large", f"the response is longer than {MAX_RESPONSE_BYTES} bytes")
                 yield chunk
+        self.message_end = self.marks.read
 
     def _take(self, deltas: list[Delta], *, is_event: bool = False) -> None:
         # Through a transport that is not ours there are no stamps, and no times in the end.
@@ -272,11 +279,15 @@ class _Call:
 
         uncertainty = (written - handed over) + max(arrival - since): the request's last byte left between those two
         moments, the bytes came in between these two (not before the request, though). Both figures are upper ends.
+        What ended its read, as the end of the stream does with the message's, came with the read's last byte.
         """
         marks, tally = self.marks, self.tally
+        end = tally.end
+        if end is not None and end is self.message_end:
+            end = end.of_last_byte()
         if marks.read is None:
             return {"timing_source": None, "timing_uncertainty_ms": None}
-        timed = [arrival for arrival in (tally.first_text, tally.end) if arrival is not None]
+        timed = [arrival for arrival in (tally.first_text, end) if arrival is not None]
         kernel = all(arrival.source == "kernel" for arrival in timed or [marks.read])
         width = None
         if timed and marks.last_write_ns is not None and marks.written_ns is not None:
@@ -378,7 +389,7 @@ def _form(content_type: str, first: bytes) -> Literal["stream", "json", "other"]
 
 def _unseen() -> Arrival:
     now = time.monotonic_ns()
-    return Arrival(now, now, "socket")
+    return Arrival(now, now, now, "socket")
 
 
 def _ns(arrival: Arrival | None) -> int | None:

@@ -69,6 +69,11 @@ class EventReader:
         self._keep(unfinished)
         return events
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the last byte taken ended an event, or nothing came yet."""
+        return not (self._pending or self._data or self._event)
+
     def close(self) -> list[Event]:
         """The stream ended. A last event without its blank line counts if its data is whole: JSON, or `[DONE]`."""
         line = b"".join(self._pieces)

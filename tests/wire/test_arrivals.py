@@ -1,5 +1,6 @@
 """When bytes arrived: by the kernel where it can be believed, else at the socket; and how sure that is."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -95,6 +96,17 @@ def test_merged_segments_came_between_the_last_arrival_and_the_last_of_them(pair
     send(pair[1], b"three")
     alone, _ = reads.read(100)
     assert alone.ns - alone.since_ns < MS / 10
+
+
+@linux
+def test_the_last_byte_of_merged_segments_came_at_the_stamp(pair: Pair) -> None:
+    reads = dated_reads(pair[0])
+    send(pair[1], b"one", b"two")
+    arrival = reads.read(100)[0]
+    last = arrival.of_last_byte()
+    assert (last.ns, last.source) == (arrival.ns, arrival.source)
+    assert arrival.since_ns < last.since_ns <= last.ns
+    assert last.ns - last.since_ns < MS / 10
 
 
 @linux
@@ -253,6 +265,29 @@ async def test_merged_segments_widen_the_interval(kernel: bool) -> None:
     assert seen.timing_uncertainty_ms >= 10
     assert seen.ttft_ms >= 10  # the stamp of the second token: the first is somewhere before it
     assert seen.timing_source == ("kernel" if kernel else "socket")
+
+
+@linux
+async def test_what_ended_its_read_is_certain_whatever_was_merged_before_it() -> None:
+    """The role, 10 ms later the first token: one read for us. Later the rest and, 10 ms after it, the end: another."""
+
+    async def script(c: Conversation) -> None:
+        read = asyncio.Event()
+        await c.start()
+        for early, late in (([said("")], [said("a")]), ([said("b"), said(None, "stop")], [])):
+            for bodies in (early, late):
+                c.writer.writelines(b"%x\r\n%b\r\n" % (len(data(body)), data(body)) for body in bodies)
+                busy(10)
+            if late:
+                asyncio.get_running_loop().call_later(0.01, read.set)
+                await read.wait()
+        await c.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(DONE), DONE))
+
+    async with serving(script) as provider, open_client(CHAT) as client:
+        seen = [await request(client, provider.spec()) for _ in range(3)]
+    assert min(one.ttft_ms or 0 for one in seen) >= 10
+    assert min(one.timing_uncertainty_ms or 0 for one in seen) < 5
+    assert {one.timing_source for one in seen} == {"kernel"}
 
 
 async def test_what_is_not_stamped_has_no_source(unused_port: int) -> None:

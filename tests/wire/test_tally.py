@@ -22,7 +22,7 @@ MS = 1_000_000
 
 
 def at_ns(ns: int) -> Arrival:
-    return Arrival(ns, ns, "kernel")
+    return Arrival(ns, ns, ns, "kernel")
 
 
 def tally(*deltas: tuple[float, Delta]) -> Tally:
