@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -39,12 +39,17 @@ class Access:
     namespace: str | None = None
     ca_file: str | None = None
 
+    @property
+    def is_app_role(self) -> bool:
+        """An AppRole asks, even if there is a token as well."""
+        return bool(self.role_id and self.secret_id)
+
 
 @dataclass(frozen=True, slots=True)
 class _Lease:
     """A token of Vault; past `renew_at` (monotonic seconds), half of its life, it is renewed or replaced."""
 
-    token: str
+    token: str = field(repr=False)
     is_renewable: bool = False
     renew_at: float = math.inf
 
@@ -79,7 +84,7 @@ _SAID: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (_Strange, "{vault} answered {doing} with {error}; see whether VAULT_ADDR is right."),
     (
         Exception,
-        "Asking {vault} failed before it was sent; see whether VAULT_CACERT is a readable file and {ours} is plain text.",
+        "Asking {vault} failed before an answer ({kind}); see whether VAULT_CACERT is a readable file and {ours} is plain text.",
     ),
 )
 
@@ -144,7 +149,7 @@ class Vault:
         threading.Thread(target=run, daemon=True, name="vault").start()
         try:
             return future.result(self._access.timeout_s)
-        except (exceptions.VaultError, OSError, ValueError, _Strange) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it was: no key, and a sentence instead of a run that ends
             message = self._sentence(error, doing)
         # Out of the handler: the error above holds URLs and headers, and would travel along as context.
         raise SecretUnavailable(message, "unavailable")
@@ -155,7 +160,7 @@ class Vault:
         try:
             return self._with_client(lease.token, work)
         except exceptions.Forbidden:
-            if self._access.role_id is None:
+            if not self._access.is_app_role:
                 raise
         return self._with_client(self._valid_lease(lease).token, work)
 
@@ -170,7 +175,7 @@ class Vault:
 
     def _log_in(self) -> _Lease:
         access = self._access
-        if access.role_id and access.secret_id:
+        if access.role_id and access.secret_id:  # as `is_app_role` says
             role_id, secret_id = access.role_id.get_secret_value(), access.secret_id.get_secret_value()
             return self._with_client(
                 "", lambda client: _lease(client.auth.approle.login(role_id, secret_id, use_token=False))
@@ -181,8 +186,8 @@ class Vault:
             data = _part(self._with_client(token, lambda client: client.auth.token.lookup_self()), "data")
         except exceptions.Forbidden:  # its policy may forbid the question alone: reading will tell
             return _Lease(token)
-        left, whole = data.get("ttl"), data.get("creation_ttl")
-        if not data.get("renewable") or not left or not whole:  # a root token has no end
+        left, whole = _seconds(data.get("ttl")), _seconds(data.get("creation_ttl"))
+        if not data.get("renewable") or left is None or whole is None:  # a root token has no end
             return _Lease(token)
         lease = _Lease(token, is_renewable=True, renew_at=time.monotonic() + left - whole / 2)
         return self._renew(lease) if time.monotonic() >= lease.renew_at else lease
@@ -194,7 +199,7 @@ class Vault:
                 return self._with_client(lease.token, lambda client: _lease(client.auth.token.renew_self()))
             except (exceptions.Forbidden, exceptions.InvalidRequest):
                 pass  # revoked, or as old as it may get
-        return self._log_in() if self._access.role_id else _Lease(lease.token)
+        return self._log_in() if self._access.is_app_role else _Lease(lease.token)
 
     def _with_client(self, token: str, work: Callable[[hvac.Client], T]) -> T:
         with requests.Session() as session:
@@ -214,9 +219,16 @@ class Vault:
     def _sentence(self, error: Exception, doing: str) -> str:
         parts = urlsplit(self._access.address)
         vault = f"Vault at {parts.scheme}://{parts.netloc}"
-        ours = "the AppRole of VAULT_ROLE_ID" if self._access.role_id else "the token of VAULT_TOKEN"
+        ours = "the AppRole of VAULT_ROLE_ID" if self._access.is_app_role else "the token of VAULT_TOKEN"
         said = next(said for kinds, said in _SAID if isinstance(error, kinds))
-        return said.format(vault=vault, ours=ours, doing=doing, error=error, seconds=f"{self._access.timeout_s:g} s")
+        return said.format(
+            vault=vault,
+            ours=ours,
+            doing=doing,
+            error=error,
+            seconds=f"{self._access.timeout_s:g} s",
+            kind=type(error).__name__,
+        )
 
 
 def _check(access: Access) -> None:
@@ -226,14 +238,14 @@ def _check(access: Access) -> None:
         usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
     except ValueError:
         usable = False
-    if not usable or "@" in access.address or parts.query or parts.fragment:
+    if not usable or not access.address.isprintable() or any(one in access.address for one in " @?#"):
         raise SecretUnavailable("VAULT_ADDR is not the address of a Vault; write https://HOST:PORT.", "unavailable")
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise SecretUnavailable(
             "VAULT_ADDR must begin with https:// (http only for this machine): keys would cross the network in clear.",
             "unavailable",
         )
-    if not access.token and not (access.role_id and access.secret_id):
+    if not access.token and not access.is_app_role:
         raise SecretUnavailable(
             "VAULT_ADDR is set, but not who asks: set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID.", "unavailable"
         )
@@ -246,11 +258,15 @@ def _below_mount(path: str) -> str:
 def _lease(answer: Any) -> _Lease:
     """The token of a login or a renewal."""
     auth = _part(answer, "auth")
-    token, seconds = auth.get("client_token"), auth.get("lease_duration")
+    token, seconds = auth.get("client_token"), _seconds(auth.get("lease_duration"))
     if not isinstance(token, str) or not token:
         _strange()
-    renew_at = time.monotonic() + seconds / 2 if isinstance(seconds, (int, float)) and seconds > 0 else math.inf
-    return _Lease(token, bool(auth.get("renewable")), renew_at)
+    return _Lease(token, bool(auth.get("renewable")), math.inf if seconds is None else time.monotonic() + seconds / 2)
+
+
+def _seconds(value: Any) -> float | None:
+    """A span of life; None is one without end, which Vault writes as 0."""
+    return float(value) if isinstance(value, (int, float)) and value > 0 else None
 
 
 def _part(answer: Any, name: str) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from flows.settings import Settings, load_settings
 if TYPE_CHECKING:
     from flows.jobs.benchmark import BenchmarkReport, BenchmarkRequest
     from flows.plan import Plan
+    from providers.records import BenchmarkResult
 
 
 def bench(
     provider: Annotated[list[str] | None, typer.Option(help="Only this provider; repeatable.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model, active or not; repeatable.")] = None,
-    workload: Annotated[str | None, typer.Option(help="What to send: short, default or gold.")] = None,
+    workload: Annotated[str | None, typer.Option(help="What to send; 'workloads list' shows what there is.")] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="At most so many questions of each domain.")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="How often each prompt goes to each model.")] = None,
     concurrency: Annotated[
@@ -91,7 +92,7 @@ def show_report(report: "BenchmarkReport", *, as_json: bool) -> None:
     )
     reasons = sorted(
         {
-            f"{result.model}: {result.error_type}: {' '.join((result.error_message or '').split())}"
+            f"{_whose(result)}: {result.error_type}: {' '.join((result.error_message or '').split())}"
             for result in report.results
             if not result.success
         }
@@ -102,6 +103,11 @@ def show_report(report: "BenchmarkReport", *, as_json: bool) -> None:
         render.say(f"  and {len(reasons) - 8} more kinds of failure; the log has them all.")
     if report.waiting:
         render.say(f"{report.waiting} results wait in the spool until the store takes them.")
+
+
+def _whose(result: "BenchmarkResult") -> str:
+    """Whom a failure is about: a key that is not there is missing once, however many models wait for it."""
+    return result.provider if result.error_type == "secret_unavailable" else result.model
 
 
 def report_json(report: "BenchmarkReport") -> dict[str, Any]:

@@ -137,6 +137,14 @@ def test_check_of_one_provider_fails_only_for_its_own_key(
     assert (ran.code, ran.json["key"]) == (1, "unavailable")
 
 
+def test_a_key_that_is_not_there_is_one_line_however_many_models_wait(bao: OpenBao, house: House, run: Run) -> None:
+    house.add_gateway(GATEWAY, "aurora-mini", "aurora-plus", "aurora-code")
+    ran = run("bench", "--workload", "short", "--repeats", "2")
+    assert ran.code == 1
+    assert ran.err.count("Vault has none at") == 1
+    assert f"{GATEWAY}: secret_unavailable: No key for provider {GATEWAY}" in ran.err
+
+
 def test_development_mode_says_so_whenever_keys_are_used(
     gateway: House, guarded: Simulated, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
