@@ -22,7 +22,7 @@ check: .venv/.installed  ## lint, types, import floors, SQL
 
 bench: .venv/.installed  ## the benchmarks: routing latency, accuracy of the measurement
 	@$(BIN)/python benchmarks/routing.py
-	@$(BIN)/python benchmarks/ttft_error.py
+	@$(BIN)/python benchmarks/measure_accuracy.py
 
 soak: .venv/.installed  ## the long counts: a Prefect server that dies, 200 kills of bench and score
 	@$(BIN)/python -m pytest -m soak

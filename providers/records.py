@@ -98,6 +98,7 @@ class Measurement:
 
     All `*_ms` are milliseconds; but for `client_wait_ms`, `connect_ms` and `call_latency_ms` they count from the last
     byte of the request written. `total_latency_ms` is None when the end of the stream was not seen (a deadline).
+    The truth of `ttft_ms` and `total_latency_ms` lies at most `timing_uncertainty_ms` below them.
     `tps` = (output_tokens - 1) / (last token - first token). `success` is `outcome == "ok"`. `cost_usd` is what the
     provider itself reported; in a `BenchmarkResult` also what its price makes it.
     """
