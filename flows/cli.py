@@ -14,7 +14,7 @@ from typer._click.exceptions import (
 
 from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
-from flows.commands import catalog, events, evidence, keys, measuring, routing, upkeep
+from flows.commands import catalog, events, evidence, keys, measuring, routing, upkeep, workloads
 from flows.commands.demo import demo
 from flows.errors import FlowError, UsageError
 from providers.errors import BadProvider, ProviderError
@@ -27,6 +27,7 @@ app.add_typer(catalog.providers, name="providers")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(catalog.models, name="models")
 app.command("bench")(measuring.bench)
+app.add_typer(workloads.workloads, name="workloads")
 app.command("score")(evidence.score)
 app.command("route")(routing.route)
 app.add_typer(events.events, name="events")

@@ -90,17 +90,17 @@ def make_plan(
     """Cross `catalog` rows (of the view `catalog`) with the workload's items.
 
     `provider_ids` maps a provider's key to its row's id. The order is shuffled with `seed` within each provider, so that models
-    are compared in the same minutes and no model always goes first.
+    are compared in the same minutes and no model always goes first; the numbers of unique prompts follow from it too.
     """
     shuffle = random.Random(seed)  # noqa: S311  # an order to repeat, not a secret
     requests: dict[str, tuple[PlannedRequest, ...]] = {}
     for provider in sorted({row["provider_id"] for row in catalog}):
         mine = [
-            _request(row, provider_ids[provider], item, repeat, new_id())
+            _request(row, provider_ids[provider], item.with_nonce(seed, row["id"], number, repeat), repeat, new_id())
             for row in sorted(catalog, key=lambda row: str(row["id"]))
             if row["provider_id"] == provider
-            for item in workload.items
-            for repeat in range(repeats)
+            for number, item in enumerate(workload.items)
+            for repeat in range(repeats * workload.times)
         ]
         shuffle.shuffle(mine)
         requests[provider] = tuple(mine)

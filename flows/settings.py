@@ -102,6 +102,10 @@ class Home:
         return self.path / "configuration"
 
     @property
+    def workloads(self) -> Path:
+        return self.path / "workloads"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

@@ -81,7 +81,7 @@ def check() -> None:
 
 
 def deploy() -> None:
-    """Register the four deployments of prefect.yaml with the Prefect server at PREFECT_API_URL, and make their work pool."""
+    """Register the deployments of prefect.yaml with the Prefect server at PREFECT_API_URL, and make their work pool."""
     settings = load_settings()
     if not Path("prefect.yaml").is_file():
         raise UsageError("There is no prefect.yaml in this folder; run 'scorehouse deploy' in Scorehouse's own folder.")

@@ -197,7 +197,7 @@ def _specs(store: Store, plan: Plan) -> dict[str, ProviderSpec]:
 
 
 def _plan(store: Store, settings: Settings, request: BenchmarkRequest) -> tuple[Plan, Workload]:
-    workload = load_workload(request.workload or settings.benchmark.workload)
+    workload = load_workload(request.workload or settings.benchmark.workload, settings.home.workloads)
     if request.sample is not None:
         workload = sample(workload, request.sample)
     providers = {row["key"]: row for row in store.read_all("providers")}

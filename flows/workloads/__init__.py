@@ -1,77 +1,41 @@
-"""What is sent to providers: prompts and gold questions, read from the data files beside this module."""
+"""What is sent to providers: prompts and gold questions, read from the data files beside this module, and questions of others."""
 
-import hashlib
-import json
 import tomllib
-import uuid
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from analytics.errors import BadRows, UnknownName
-from analytics.grading import grade
+from analytics.errors import UnknownName
+from flows.workloads import imported
+from flows.workloads.questions import read_lines
+from flows.workloads.records import NONCE, Domain, GoldQuestion, Item, Workload, domain, stable_id, version_of
 from providers.records import Prompt
 
+__all__ = [
+    "Domain",
+    "GoldQuestion",
+    "Item",
+    "Workload",
+    "domains",
+    "gold_files",
+    "gold_questions",
+    "list_workloads",
+    "load_workload",
+    "make_workload",
+    "read_questions",
+    "stable_id",
+    "task_domains",
+]
+
 _HERE = Path(__file__).parent
-_NAMESPACE = uuid.UUID("6f0f8c1e-6f1d-5d0a-9f5e-2b8a4f1f7c11")
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One request of a workload; without an expected answer there is nothing to grade."""
-
-    prompt: Prompt
-    domain: str | None = None
-    benchmark_id: str | None = None
-    expected_answer: str | None = None
-    grader: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What a benchmark runs. `version` is a digest of the items: results of different prompts never share one."""
-
-    id: str
-    version: str
-    kind: Literal["prompt", "gold"]
-    description: str
-    items: tuple[Item, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GoldQuestion:
-    """A question with its one right answer: a row of `domain_benchmarks`. `difficulty` is 1 (easy) and up."""
-
-    id: str
-    domain: str
-    prompt: str
-    expected_answer: str
-    grader: str
-    difficulty: int = 1
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """A row of `domains`."""
-
-    id: str
-    name: str
-    description: str
-
-
-def stable_id(*names: str) -> str:
-    """The UUIDv5 of a thing that is known by its names: the same on every machine."""
-    return str(uuid.uuid5(_NAMESPACE, "\0".join(names)))
+_IMPORTED = {"kind": "gold", "max_output_tokens": 512}
 
 
 @cache
 def domains() -> tuple[Domain, ...]:
     """The domains that are measured, in the order of `domains.toml`."""
-    named = _toml("domains.toml")["domains"]
-    return tuple(Domain(stable_id("domain", name), name, text) for name, text in named.items())
+    return tuple(domain(name, text) for name, text in _toml("domains.toml")["domains"].items())
 
 
 @cache
@@ -87,7 +51,7 @@ def gold_files() -> tuple[Path, ...]:
 
 def gold_questions(names: Collection[str] | None = None) -> tuple[GoldQuestion, ...]:
     """The gold questions of the named domains, or of all. Raises `UnknownName` for a domain without questions."""
-    questions = tuple(question for path in gold_files() for question in read_questions(path))
+    questions = tuple(question for path in gold_files() for question in _own_questions(path))
     if names is None:
         return questions
     known = {question.domain for question in questions}
@@ -99,77 +63,72 @@ def gold_questions(names: Collection[str] | None = None) -> tuple[GoldQuestion, 
     return tuple(question for question in questions if question.domain in names)
 
 
-@cache
 def read_questions(path: Path) -> tuple[GoldQuestion, ...]:
     """The gold questions of a JSON Lines file with prompt, expected_answer, domain, grader and optionally difficulty and
     tags. Raises `BadRows` naming the line, the column and what is wrong.
     """
-    lines = path.read_text("utf-8").split("\n")
-    return tuple(_question(line, f"{path.name}, line {number}") for number, line in enumerate(lines, 1) if line.strip())
-
-
-def list_workloads() -> tuple[Workload, ...]:
-    """Every workload, in the order of `workloads.toml`."""
-    return tuple(load_workload(name) for name in _toml("workloads.toml"))
+    return read_lines(path.read_bytes(), path.name)
 
 
 @cache
-def load_workload(name: str) -> Workload:
-    """One workload by its id. Raises `UnknownName` with the ids that exist."""
+def _own_questions(path: Path) -> tuple[GoldQuestion, ...]:
+    # Their answers are checked by the tests; to compile patterns here would load Arrow before every command.
+    return read_lines(path.read_bytes(), path.name, trusted=True)
+
+
+def list_workloads(folder: Path | None = None) -> tuple[Workload, ...]:
+    """Every workload, in the order of `workloads.toml`, and those that were imported into `folder`."""
+    theirs = imported.names(folder) if folder else []
+    return tuple(load_workload(name, folder) for name in [*_toml("workloads.toml"), *theirs])
+
+
+def load_workload(name: str, folder: Path | None = None) -> Workload:
+    """One workload by its id; ours, or one that was imported into `folder`. Raises `UnknownName` with the ids that exist."""
     known = _toml("workloads.toml")
-    if name not in known:
-        raise UnknownName(f"workload '{name}' does not exist; there are {', '.join(known)}")
-    return make_workload(name, known[name])
+    if name in known:
+        return _own_workload(name)
+    theirs = imported.names(folder) if folder else []
+    if folder is None or name not in theirs:
+        raise UnknownName(f"workload '{name}' does not exist; there are {', '.join([*known, *theirs])}")
+    found = imported.questions(folder, name)
+    items = tuple(_gold_item(question, _parameters(_IMPORTED)) for question in found)
+    described = f"Imported questions of {', '.join(sorted({question.domain for question in found}))}"
+    return Workload(name, version_of(items), "gold", described, items, origin="imported")
+
+
+@cache
+def _own_workload(name: str) -> Workload:
+    return make_workload(name, _toml("workloads.toml")[name])
 
 
 def make_workload(name: str, described: Mapping[str, Any]) -> Workload:
-    """A workload of its description: kind prompt (with `prompts`) or gold (with `domains`, or all of them), and
-    `max_output_tokens`, `system`, `temperature` where somebody set them.
+    """A workload of its description: kind prompt (with `prompts`, or `files` of texts/) or gold (with `domains`, or all of
+    them), and `max_output_tokens`, `system`, `temperature` where somebody set them.
+
+    With `unique` each prompt begins with a number that no other request of a run has; with `times` each goes out so often.
     """
-    parameters = {key: described.get(key) for key in ("system", "max_output_tokens", "temperature")}
-    kind: Literal["prompt", "gold"]
-    items: Sequence[Item]
+    parameters = _parameters(described)
+    description, times = described.get("description", ""), described.get("times", 1)
     if described["kind"] == "gold":
-        kind, items = (
-            "gold",
-            [_gold_item(question, parameters) for question in gold_questions(described.get("domains"))],
-        )
-    else:
-        kind, items = "prompt", [Item(Prompt(text.strip(), **parameters)) for text in described["prompts"]]
-    content = json.dumps([asdict(item) for item in items], sort_keys=True).encode()
-    version = hashlib.sha256(content).hexdigest()[:12]
-    return Workload(name, version, kind, described.get("description", ""), tuple(items))
+        items = tuple(_gold_item(question, parameters) for question in gold_questions(described.get("domains")))
+        return Workload(name, version_of(items), "gold", description, items, times)
+    texts = [
+        *described.get("prompts", ()),
+        *((_HERE / "texts" / file).read_text("utf-8") for file in described.get("files", ())),
+    ]
+    unique = described.get("unique", False)
+    opening = f"Request {NONCE}.\n\n" if unique else ""
+    items = tuple(Item(Prompt(opening + text.strip(), **parameters), is_unique=unique) for text in texts)
+    return Workload(name, version_of(items), "prompt", description, items, times)
+
+
+def _parameters(described: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: described.get(key) for key in ("system", "max_output_tokens", "temperature")}
 
 
 def _gold_item(question: GoldQuestion, parameters: Mapping[str, Any]) -> Item:
     prompt = Prompt(question.prompt, **parameters)
     return Item(prompt, question.domain, question.id, question.expected_answer, question.grader)
-
-
-def _question(line: str, where: str) -> GoldQuestion:
-    try:
-        entry = json.loads(line)
-    except ValueError as error:
-        raise BadRows(f"{where}: not JSON ({error})") from error
-    if not isinstance(entry, dict):
-        raise BadRows(f"{where}: not a JSON object")
-    texts = {}
-    for column in ("prompt", "expected_answer", "domain", "grader"):
-        value = entry.get(column)
-        if not isinstance(value, str) or not value.strip():
-            raise BadRows(f"{where}: {column} must be a text that is not empty")
-        texts[column] = value.strip()
-    difficulty, tags = entry.get("difficulty", 1), entry.get("tags", [])
-    if not isinstance(difficulty, int) or difficulty < 1:
-        raise BadRows(f"{where}: difficulty must be a whole number from 1 up")
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise BadRows(f"{where}: tags must be a list of texts")
-    try:
-        grade(texts["grader"], texts["expected_answer"], "")
-    except BadRows as error:
-        raise BadRows(f"{where}: {error}") from error
-    identity = stable_id("question", texts["domain"], texts["prompt"])
-    return GoldQuestion(identity, difficulty=difficulty, tags=tuple(tags), **texts)
 
 
 @cache

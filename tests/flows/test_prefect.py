@@ -15,10 +15,17 @@ from flows_prefect import PrefectServer, Wire
 from house import AURORA, BOREALIS, CASCADE, House
 
 from analytics.routing.published import read_published
+from flows.workloads import load_workload
 
 ROOT = Path(__file__).parents[2]
 CANARY = "sk-canary-under-prefect-51d2e84b06"
-SCHEDULES = {"sync-models": "0 2 * * 0", "benchmark": "*/15 * * * *", "score": "5 * * * *", "prune": "30 3 * * *"}
+SCHEDULES = {
+    "sync-models": "0 2 * * 0",
+    "benchmark": "*/15 * * * *",
+    "benchmark-quality": "20 4 * * *",
+    "score": "5 * * * *",
+    "prune": "30 3 * * *",
+}
 
 
 def program(
@@ -60,6 +67,12 @@ def test_the_deployments_run_on_their_utc_schedules_and_hold_no_slot_that_could_
         name: [{"cron": cron, "timezone": "UTC"}] for name, cron in SCHEDULES.items()
     }
     assert not any("concurrency_limit" in deployment for deployment in deployments())
+
+
+def test_the_gold_questions_are_asked_once_a_day_within_a_budget() -> None:
+    (quality,) = (one for one in deployments() if one["name"] == "benchmark-quality")
+    assert load_workload(quality["parameters"]["workload"]).kind == "gold"
+    assert quality["parameters"]["max_usd"] > 0
 
 
 def test_no_module_of_flows_takes_a_name_of_the_standard_library() -> None:
@@ -141,7 +154,7 @@ def _measured_tasks(server: PrefectServer, patience_s: float = 20) -> list[dict[
         time.sleep(0.2)
 
 
-def test_deploy_registers_four_deployments_with_their_schedules(server: PrefectServer, house: House) -> None:
+def test_deploy_registers_the_deployments_with_their_schedules(server: PrefectServer, house: House) -> None:
     house.home.mkdir()
     before = (ROOT / "prefect.yaml").read_bytes()
     process = program(scorehouse(), "deploy", server=server, house=house, cwd=ROOT)

@@ -85,3 +85,16 @@ def test_a_sample_keeps_the_first_of_each_domain_under_the_same_version() -> Non
     assert few.version == WORKLOAD.version
     gold = sample(load_workload("gold"), 3)
     assert set(Counter(item.domain for item in gold.items).values()) == {3}
+
+
+def test_unique_prompts_differ_within_a_run_and_follow_from_its_seed() -> None:
+    item = Item(Prompt("Request {nonce}. Hello"), is_unique=True)
+    workload = Workload("w", "1", "prompt", "", (item, item), times=2)
+
+    def sent(seed: int) -> list[str]:
+        made = plan(row("a/1"), row("a/2"), row("b/1"), repeats=3, seed=seed, workload=workload)
+        return [request.item.prompt.text for requests in made.requests.values() for request in requests]
+
+    assert len(sent(1)) == len(set(sent(1))) == 3 * 2 * 2 * 3
+    assert sent(1) == sent(1)
+    assert not set(sent(1)) & set(sent(2))

@@ -8,6 +8,7 @@ import pytest
 from analytics.errors import BadRows, UnknownName
 from analytics.grading import GRADERS, grade
 from flows import workloads
+from providers.records import Prompt
 
 # What a right reply says where the expected answer is a pattern or a set of tests.
 SOLUTIONS = {
@@ -65,7 +66,37 @@ def test_the_workloads_of_the_engine_are_there() -> None:
         ("short", "prompt"),
         ("default", "prompt"),
         ("gold", "gold"),
+        ("long-output", "prompt"),
+        ("long-context", "prompt"),
+        ("unique", "prompt"),
+        ("repeated", "prompt"),
     ]
+
+
+def test_prompts_have_the_lengths_that_they_are_for() -> None:
+    tokens = {
+        name: len(workloads.load_workload(name).items[0].prompt.text) / 4
+        for name in ("long-context", "unique", "repeated")
+    }
+    assert tokens["long-context"] > 8000
+    assert tokens["unique"] > 1024  # less is not cached by anybody
+    assert tokens["repeated"] > 1024
+    assert workloads.load_workload("repeated").times > 1
+
+
+def test_a_unique_prompt_begins_with_a_number_of_its_own() -> None:
+    (item,) = workloads.load_workload("unique").items
+    one, same, other = item.with_nonce(1, "m", 0, 0), item.with_nonce(1, "m", 0, 0), item.with_nonce(1, "m", 0, 1)
+    assert one == same != other
+    assert "{nonce}" in item.prompt.text[:40]
+    assert "{nonce}" not in one.prompt.text
+    assert one.prompt.text[:40] != other.prompt.text[:40]
+    assert one.prompt.text[60:] == other.prompt.text[60:]
+
+
+def test_other_prompts_are_sent_as_they_are() -> None:
+    item = workloads.Item(Prompt("What does {nonce} mean?"))
+    assert item.with_nonce(1) is item
 
 
 def test_a_gold_workload_holds_each_question_with_its_answer() -> None:
