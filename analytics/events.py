@@ -43,6 +43,10 @@ class ModelNames:
         for row in catalog:
             self._by_name.setdefault(row["external_id"], []).append(row)
 
+    def knows(self, model: str) -> bool:
+        """Whether `model` is a key, or a name that one provider alone uses."""
+        return model in self._by_key or len(self._by_name.get(model, [])) == 1
+
     def resolve(self, row: Row) -> Row:
         """`row` with its model's key, marked simulated if its provider is; as it came where nobody in the catalog is meant.
 

@@ -31,9 +31,18 @@ class DemoReport:
 
 
 def run_demo(
-    settings: Settings, progress: Progress, *, seed: int, sample: int, say: Callable[[str], None]
-) -> DemoReport:
-    """Run everything in `settings.home`; `sample` questions of each domain go to each simulated model."""
+    settings: Settings,
+    progress: Progress,
+    *,
+    seed: int,
+    sample: int,
+    say: Callable[[str], None],
+    show: Callable[[DemoReport], None],
+) -> None:
+    """Run everything in `settings.home`; `sample` questions of each domain go to each simulated model.
+
+    `show` is called at the end, while the simulated providers still answer.
+    """
     mine = Session(settings, progress)
     SESSION.set(mine)
     with running(seed=seed, gold=gold_files()) as simulated:
@@ -43,10 +52,10 @@ def run_demo(
         )
         say("Starting Prefect's local server (the slowest part) ...")
         asyncio.run(_flows(sample, say))
-    assert mine.report is not None
-    with Lookup.open(settings.home.path, watch=False) as lookup:
-        answer = lookup.route(RouteQuery(task=_TASK))
-    return DemoReport(mine.report, summarize(mine.report.results), _TASK, answer)
+        assert mine.report is not None
+        with Lookup.open(settings.home.path, watch=False) as lookup:
+            answer = lookup.route(RouteQuery(task=_TASK))
+        show(DemoReport(mine.report, summarize(mine.report.results), _TASK, answer))
 
 
 async def _flows(sample: int, say: Callable[[str], None]) -> None:

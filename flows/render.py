@@ -3,6 +3,7 @@
 Text from outside (a model's reply, an id) is stripped of control characters and never read as markup.
 """
 
+import io
 import json
 import re
 import sys
@@ -18,8 +19,20 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 _SPACE = str.maketrans("\t\n\r", "   ")
 _WIDE = 150  # columns of a table where there is no terminal to measure
 
-out = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _WIDE)
-err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDE)
+
+class Terminal(Console):
+    """rich's console, but that a reader who leaves is the caller's to judge: rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+# A caller that closed one of them wants to hear nothing there.
+sys.stdout = sys.stdout or io.StringIO()
+sys.stderr = sys.stderr or io.StringIO()
+
+out = Terminal(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _WIDE)
+err = Terminal(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDE)
 
 
 def plain(value: object) -> Text:
@@ -100,8 +113,8 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and all(isinstance(count, int) for count in value.values()):
         return ", ".join(f"{key} x{count}" for key, count in value.items())
-    if isinstance(value, (list, tuple, set)):
+    if isinstance(value, (list, tuple, set, Mapping)):
         return ", ".join(str(item) for item in value)
     return str(value)

@@ -30,7 +30,7 @@ class BenchmarkSettings(_Section):
     """What a run measures when its caller does not say; times in ms, money in USD."""
 
     workload: str
-    repeats: Annotated[int, Field(ge=1)]
+    repeats: Annotated[int, Field(ge=1, le=10_000)]
     concurrency: Annotated[int, Field(ge=1, le=1000)]
     sequential: bool
     max_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -49,7 +49,7 @@ class CatalogSettings(_Section):
 
 
 class RoutingSettings(_Section):
-    """The default policy's weights, the tie of design's formula, and when evidence is called stale (s)."""
+    """The default policy's weights, the quality that may be lost for a lower price, and when evidence is called stale (s)."""
 
     priority_weight: Share
     quality_weight: Share
@@ -60,7 +60,7 @@ class RoutingSettings(_Section):
 class RetentionSettings(_Section):
     """Days that raw rows stay in the store."""
 
-    raw_days: Annotated[int, Field(ge=1)]
+    raw_days: Annotated[int, Field(ge=1, le=36_500)]
 
 
 class SpoolSettings(_Section):

@@ -49,6 +49,7 @@ class Watch:
         )
         self._task: TaskID | None = None
         self._live: Live | None = None
+        self._is_heard = True
 
     def begin(self, run_name: str, plan: Plan) -> None:
         """Show the frame: how many requests, of which models."""
@@ -61,7 +62,7 @@ class Watch:
             self._live = Live(get_renderable=self._picture, console=render.err, refresh_per_second=4, transient=True)
             self._live.start()
         else:
-            render.say(f"{run_name}: {plan.size} requests, {len(plan.models)} models, {len(plan.requests)} providers")
+            self._say(f"{run_name}: {plan.size} requests, {len(plan.models)} models, {len(plan.requests)} providers")
 
     def measured(self, result: BenchmarkResult) -> None:
         """Add one result to the picture."""
@@ -78,6 +79,20 @@ class Watch:
             self._live.stop()
             self._live = None
 
+    @property
+    def seen(self) -> int:
+        """How many results came."""
+        return len(self._results)
+
+    def _say(self, line: str) -> None:
+        """Progress is a courtesy: a run that is paid for goes on when its reader has left."""
+        if not self._is_heard:
+            return
+        try:
+            render.say(line)
+        except OSError:
+            self._is_heard = False
+
     def _picture(self) -> Group:
         return Group(summary_table(summarize(list(self._results)), self._planned), self._bar)
 
@@ -88,4 +103,4 @@ class Watch:
         known = "".join(
             f", {name} {render.cell(value)}{unit}" for name, (value, unit) in seen.items() if value is not None
         )
-        render.say(f"  [{done}/{len(self._planned)}] {model}: {one.ok} of {one.requests} ok{known}")
+        self._say(f"  [{done}/{len(self._planned)}] {model}: {one.ok} of {one.requests} ok{known}")

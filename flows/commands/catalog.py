@@ -18,6 +18,9 @@ from providers.specs import load, make_spec, provider_types
 providers = typer.Typer(no_args_is_help=True, help="Providers: list, show, add, disable, enable, test.")
 models = typer.Typer(no_args_is_help=True, help="Models: list, show, sync, add, set, enable, disable.")
 
+_TIERS = ("free", "low", "standard", "premium")
+_TIER_NAMES = "free, low, standard or premium"
+
 ProviderKey = Annotated[
     str, typer.Argument(metavar="PROVIDER", help="The provider's key, as 'providers list' shows it.")
 ]
@@ -68,7 +71,9 @@ def add_provider(
     base_url: Annotated[str | None, typer.Option(help="Where it answers; needed for azure and custom.")] = None,
     display_name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     models_endpoint: Annotated[str | None, typer.Option(help="Its models endpoint, if not the usual one.")] = None,
-    rate_limit_rpm: Annotated[int | None, typer.Option(min=1, help="At most so many requests a minute.")] = None,
+    rate_limit_rpm: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="At most so many requests a minute.")
+    ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Not a real provider: its rows never mix with real evidence.")
     ] = False,
@@ -81,6 +86,8 @@ def add_provider(
         raise UsageError(
             f"The id '{provider}' cannot be used: it must not be empty, hold a slash or begin or end with a space."
         )
+    if base_url is not None and not base_url.strip():
+        raise UsageError("--base-url is empty; leave it out for the type's own address, where it has one.")
     url = base_url or load(provider_type)["base_url"]
     if base_url is None and provider_type in _WITHOUT_ADDRESS:
         raise UsageError(f"A provider of type {provider_type} needs --base-url.")
@@ -144,6 +151,8 @@ def check_providers(
 
     settings = load_settings()
     with open_store(settings) as store:
+        for key in provider or []:
+            _one(store, "provider_registry", key, "provider")
         active = store.select(
             "catalog", {"is_active": True, "is_available": True, "model_type": "chat"}, order="id"
         ).items
@@ -174,8 +183,8 @@ def list_models(
     json: Json = False,
 ) -> None:
     """The catalog: what is available, what is active (benchmarked), what it costs."""
-    if cost_tier not in {None, "free", "low", "standard", "premium"}:
-        raise UsageError(f"--cost-tier '{cost_tier}' is not free, low, standard or premium.")
+    if cost_tier not in {None, *_TIERS}:
+        raise UsageError(f"--cost-tier '{cost_tier}' is not {_TIER_NAMES}.")
     filters = {name: value for name, value in {"provider_id": provider, "cost_tier": cost_tier}.items() if value}
     with open_store(load_settings()) as store:
         if provider:
@@ -258,8 +267,12 @@ def add_model(
     model: ModelKey,
     display_name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     context_window: Annotated[int | None, typer.Option(min=1, help="Tokens.")] = None,
-    input_price_per_m: Annotated[float | None, typer.Option(min=0, help="USD per 1M input tokens.")] = None,
-    output_price_per_m: Annotated[float | None, typer.Option(min=0, help="USD per 1M output tokens.")] = None,
+    input_price_per_m: Annotated[
+        float | None, typer.Option(min=0, max=1_000_000, help="USD per 1M input tokens.")
+    ] = None,
+    output_price_per_m: Annotated[
+        float | None, typer.Option(min=0, max=1_000_000, help="USD per 1M output tokens.")
+    ] = None,
     active: Annotated[bool, typer.Option("--active/--inactive", help="Benchmark it.")] = True,
 ) -> None:
     """Add a model by hand, where a provider does not list it (an Azure deployment, say)."""
@@ -302,6 +315,12 @@ def set_model(
     active: Annotated[bool | None, typer.Option("--active/--inactive", help="Benchmark it, or not.")] = None,
 ) -> None:
     """Set what you know better than the provider; a sync never overwrites it."""
+    if cost_tier not in {None, *_TIERS}:
+        raise UsageError(f"--cost-tier '{cost_tier}' is not {_TIER_NAMES}.")
+    if display_name is not None and not display_name.strip():
+        raise UsageError("--display-name is empty.")
+    if not all(name.strip() for name in capability or []):
+        raise UsageError("--capability is empty.")
     values = {
         "priority": priority, "cost_tier": cost_tier, "display_name": display_name, "context_window": context_window,
         "capabilities": dict.fromkeys(capability, "admin") if capability else None, "is_active": active,

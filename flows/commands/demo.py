@@ -1,7 +1,9 @@
 """`scorehouse demo`: the main job on simulated providers, start to end."""
 
 import os
-from typing import Annotated
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,12 +11,16 @@ from flows import render
 from flows.commands.measuring import report_json
 from flows.commands.options import Json
 from flows.commands.routing import show_answer
-from flows.settings import load_settings
+from flows.settings import Home, load_settings
+
+if TYPE_CHECKING:
+    from flows.demo import DemoReport
 
 
 def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another small world of models.")] = 7,
     sample: Annotated[int, typer.Option(min=1, help="Questions of each domain to each model.")] = 10,
+    serve: Annotated[bool, typer.Option("--serve", help="Let the simulated providers go on answering.")] = False,
     json: Json = False,
 ) -> None:
     """Sync, measure, score and route on three simulated providers, its flows under Prefect; all in SCOREHOUSE_HOME/demo."""
@@ -32,24 +38,31 @@ def demo(
     }
     os.environ.pop("PREFECT_API_URL", None)
     from flows.demo import run_demo
-    from flows.watch import Watch, summary_table
+    from flows.watch import Watch
 
-    shown = run_demo(settings, Watch(), seed=seed, sample=sample, say=render.say)
-    if json:
-        render.show_json({"run": report_json(shown.report), "route": shown.answer.to_dict(), "home": str(home)})
-        return
-    render.out.print(
-        summary_table(shown.summaries, title="What was measured (simulated providers; medians over successes)")
-    )
+    def show(done: "DemoReport") -> None:
+        if json:
+            render.show_json({"run": report_json(done.report), "route": done.answer.to_dict(), "home": str(home)})
+        else:
+            _show(done, settings.home)
+        command = f"SCOREHOUSE_HOME={home} {sys.argv[0]}"
+        render.say(f"Ask on: {command} route --task analysis --sort price")
+        if serve:
+            render.say(f"The simulated providers go on answering until Ctrl-C; try: {command} bench --workload short")
+            signal.pause()
+
+    run_demo(settings, Watch(), seed=seed, sample=sample, say=render.say, show=show)
+
+
+def _show(done: "DemoReport", home: Home) -> None:
+    from flows.watch import summary_table
+
+    title = "What was measured (simulated providers; medians over successes)"
+    render.out.print(summary_table(done.summaries, title=title))
     render.out.print()
-    render.out.print(render.plain(f"Which model for task '{shown.task}'?"), style="bold")
-    show_answer(shown.answer)
+    render.out.print(render.plain(f"Which model for task '{done.task}'?"), style="bold")
+    show_answer(done.answer)
     render.out.print()
-    for what, path in (
-        ("store", settings.home.store),
-        ("lake", settings.home.lake),
-        ("snapshots", settings.home.scoring),
-        ("logs", settings.home.logs),
-    ):
+    places = {"store": home.store, "lake": home.lake, "snapshots": home.scoring, "logs": home.logs}
+    for what, path in places.items():
         render.out.print(f"{what:10}", render.plain(path), soft_wrap=True)
-    render.say(f"Ask on: SCOREHOUSE_HOME={home} scorehouse route --task analysis --sort price")

@@ -76,7 +76,10 @@ def feedback(
     }
     row |= {name: value for name, value in given.items() if value is not None}
     with open_store(load_settings()) as store:
-        recorded = store.submit_feedback(ModelNames(store.read_all("catalog")).resolve(row) if model else row)
+        names = ModelNames(store.read_all("catalog"))
+        if model and not names.knows(model):
+            raise UsageError(f"There is no model '{model}'; 'scorehouse models list' shows those that are there.")
+        recorded = store.submit_feedback(names.resolve(row) if model else row)
     if json:
         render.show_json(recorded)
     render.say(f"Recorded {recorded['rating']} for {recorded['model']}; it counts from the next 'scorehouse score' on.")

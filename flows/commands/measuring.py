@@ -21,7 +21,9 @@ def bench(
     model: Annotated[list[str] | None, typer.Option(help="Only this model, active or not; repeatable.")] = None,
     workload: Annotated[str | None, typer.Option(help="What to send; 'workloads list' shows what there is.")] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="At most so many questions of each domain.")] = None,
-    repeats: Annotated[int | None, typer.Option(min=1, help="How often each prompt goes to each model.")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="How often each prompt goes to each model.")
+    ] = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Requests at once within one provider.")
     ] = None,

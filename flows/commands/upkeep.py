@@ -37,7 +37,7 @@ def status(json: Json = False) -> None:
 
 def prune(
     older_than: Annotated[
-        int | None, typer.Option(metavar="DAYS", min=1, help="Default: the configured retention.")
+        int | None, typer.Option(metavar="DAYS", min=1, max=36_500, help="Default: the configured retention.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and delete nothing.")] = False,
     json: Json = False,

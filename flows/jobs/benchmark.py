@@ -106,9 +106,7 @@ async def run_benchmark(
         specs = _specs(store, plan)
         run = _run_row(settings, request, plan, workload)
         planned = [
-            request.skeleton(run["id"], workload, run["started_at"])
-            for requests in plan.requests.values()
-            for request in requests
+            one.skeleton(run["id"], workload, run["started_at"]) for share in plan.requests.values() for one in share
         ]
         recorder = await asyncio.to_thread(spool.open_run, run, planned)
         context = RunContext(

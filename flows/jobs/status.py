@@ -90,8 +90,12 @@ def _last_run(store: Store, now: datetime) -> Part:
     run = runs[0]
     age = (now - from_text(run["started_at"])).total_seconds()
     ended = "finished" if run["finished_at"] else "running"
+    good = store.select("benchmark_results", {"run_id": run["id"], "success": True}, page=1, per_page=1).total
     figures = {"run_id": run["id"], "run_name": run["run_name"], "finished_at": run["finished_at"], "age_s": round(age)}
-    return Part("last_run", "ok", f"{run['run_name']}, {ended}, begun {age:.0f} s ago", figures)
+    figures |= {"planned": run["planned"], "ok": good}
+    nothing_came = run["finished_at"] is not None and run["planned"] > 0 and good == 0
+    detail = f"{run['run_name']}, {ended}, {good} of {run['planned']} requests ok, begun {age:.0f} s ago"
+    return Part("last_run", "failed" if nothing_came else "ok", detail, figures)
 
 
 def _spool(settings: Settings) -> Part:
@@ -99,7 +103,10 @@ def _spool(settings: Settings) -> Part:
     if not waiting:
         return Part("spool", "ok", "empty: everything has landed", {"runs_waiting": 0})
     return Part(
-        "spool", "waiting", f"{len(waiting)} runs are under way or wait to land", {"runs_waiting": len(waiting)}
+        "spool",
+        "waiting",
+        f"{len(waiting)} under way, or to be settled by the next bench or score",
+        {"runs_waiting": len(waiting)},
     )
 
 

@@ -33,7 +33,7 @@ class SyncReport:
     last_synced: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """For --json: requirement E9's names."""
+        """For --json and artifacts."""
         change = self.change or CatalogChange()
         return {
             "provider": self.provider,

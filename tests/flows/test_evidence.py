@@ -212,6 +212,15 @@ def test_status_follows_the_data_through_the_house(measured: House) -> None:
     assert states(measured)["simulated_snapshot"] == "stale"
 
 
+def test_a_run_of_which_nothing_came_is_not_in_order(house: House) -> None:
+    house.ready(CASCADE)
+    house.misbehave(CASCADE, "error_503")
+    house.bench(workload="short")
+    status = house_status(house.settings)
+    assert (states(house)["last_run"], status.is_healthy) == ("failed", False)
+    assert "0 of 2 requests ok" in next(part.detail for part in status.parts if part.name == "last_run")
+
+
 def test_status_names_a_provider_whose_sync_failed(house: House) -> None:
     house.ready(AURORA, CASCADE)
     house.misbehave(AURORA, "error_503")

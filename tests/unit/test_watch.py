@@ -43,6 +43,23 @@ def watched(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> str:
     return shown.getvalue()
 
 
+class _Gone(io.StringIO):
+    """A reader that has left."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_leaves_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "err", render.Terminal(file=_Gone(), width=150))
+    watch = Watch()
+    watch.begin("run", PLAN)
+    for model in ("p/a", "p/b", "p/a", "p/b"):
+        watch.measured(result(model))
+    watch.end()
+    assert watch.seen == 4
+
+
 def test_elsewhere_than_on_a_terminal_each_finished_model_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     first, *others = watched(monkeypatch, terminal=False).splitlines()
     assert first == "[bold]run[/nope]\N{REPLACEMENT CHARACTER}[2J: 4 requests, 2 models, 1 providers"
