@@ -69,12 +69,13 @@ class ModelNames:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What a file held, and how much of it is new to the store."""
+    """What a file held, and how much of it is new to the store; `unknown_models` are names that no catalog entry has."""
 
     requests: int
     new_requests: int
     ratings: int
     new_ratings: int
+    unknown_models: tuple[str, ...]
 
 
 def import_events(store: Store, path: Path, file_format: str | None = None, *, now: datetime | None = None) -> Import:
@@ -97,7 +98,8 @@ def import_events(store: Store, path: Path, file_format: str | None = None, *, n
             ratings.append(rating)
     new_requests = store.write("request_events", requests)
     new_ratings = store.write("feedback_events", ratings)
-    return Import(len(requests), new_requests, len(ratings), new_ratings)
+    unknown = tuple(sorted({row["model"] for row in requests if not names.knows(row["model"])}))
+    return Import(len(requests), new_requests, len(ratings), new_ratings, unknown)
 
 
 def _records(path: Path, file_format: str) -> Iterator[tuple[int, Any]]:

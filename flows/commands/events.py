@@ -41,6 +41,8 @@ def import_file(
         f"{done.new_requests} of {done.requests} requests and {done.new_ratings} of {done.ratings} ratings are new. "
         "They count from the next 'scorehouse score' on."
     )
+    if done.unknown_models:
+        render.say(f"No catalog knows {', '.join(done.unknown_models[:8])}: kept under that name, and never routed to.")
 
 
 def feedback(
