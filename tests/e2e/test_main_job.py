@@ -94,6 +94,7 @@ def test_live_events_feedback_and_an_export(run: Run, house: House, tmp_path: Pa
         "new_requests": 3,
         "ratings": 3,
         "new_ratings": 3,
+        "unknown_models": [],
     }
     assert run("events", "import", events, "--json").json["new_requests"] == 0
     rated = run("feedback", "m1", "--signal", "regenerate", "--json").json
