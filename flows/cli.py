@@ -21,7 +21,7 @@ from typer._click.exceptions import (
 
 from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
-from flows.commands import catalog, events, evidence, keys, measuring, routing, upkeep, workloads
+from flows.commands import events, evidence, keys, measuring, models, providers, routing, upkeep, workloads
 from flows.commands.demo import demo
 from flows.errors import FlowError, UsageError
 from providers.errors import BadProvider, ProviderError
@@ -34,9 +34,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo)
-app.add_typer(catalog.providers, name="providers")
+app.add_typer(providers.providers, name="providers")
 app.add_typer(keys.keys, name="keys")
-app.add_typer(catalog.models, name="models")
+app.add_typer(models.models, name="models")
 app.command("bench")(measuring.bench)
 app.add_typer(workloads.workloads, name="workloads")
 app.command("score")(evidence.score)

@@ -251,6 +251,7 @@ class _Reader:
             ) from error
 
     def table(self, name: str) -> pa.Table:
+        """The agreed columns of one table; raises `SnapshotUnreadable` if one of them, or the table, is missing."""
         if name not in self._published.tables:
             raise self.unreadable(f"it has no table {name}")
         table = self._published.tables[name]

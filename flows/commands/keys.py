@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from analytics.store import Row
 from flows import render
-from flows.commands.catalog import ProviderKey
 from flows.commands.options import Json
+from flows.commands.rows import ProviderKey
 from flows.errors import SecretUnavailable, UsageError
 from flows.keys import LONGEST_KEY, announcement, find_key, is_usable, secret_path, store_key, variable_name
 from flows.settings import Settings, load_settings

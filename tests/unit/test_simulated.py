@@ -309,7 +309,9 @@ def test_one_connection_serves_one_request_after_another(world: Simulated) -> No
         connection.sendall(request * 3)
         received = b""
         while received.count(b"HTTP/1.1 200") < 3 or not received.endswith(b"]}"):
-            received += connection.recv(65_536)
+            chunk = connection.recv(65_536)
+            assert chunk, f"the connection was closed after {received.count(b'HTTP/1.1 200')} answers"
+            received += chunk
 
 
 @pytest.mark.parametrize(

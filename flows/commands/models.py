@@ -1,178 +1,25 @@
-"""`scorehouse providers` and `scorehouse models`: who is measured, and what they serve."""
+"""`scorehouse models`: what providers serve, and what is done with it."""
 
 from typing import Annotated, Any
 
 import typer
 
 from analytics.errors import BadRows
-from analytics.store import Row, Store, new_id, now_text, stable_id
+from analytics.store import new_id, now_text, stable_id
 from flows import render
 from flows.commands.options import Json
+from flows.commands.rows import ModelKey, find_row, publish, show_row
 from flows.commands.running import run_job
 from flows.errors import UsageError
-from flows.keys import announcement, secret_path, variable_name
+from flows.keys import announcement
 from flows.settings import Settings, load_settings
 from flows.warehouse import open_store
-from providers.specs import load, make_spec, provider_types
 
-providers = typer.Typer(no_args_is_help=True, help="Providers: list, show, add, disable, enable, test.")
 models = typer.Typer(no_args_is_help=True, help="Models: list, show, sync, add, set, enable, disable.")
 
 _TIERS = ("free", "low", "standard", "premium")
 _TIER_NAMES = "free, low, standard or premium"
-
-ProviderKey = Annotated[
-    str, typer.Argument(metavar="PROVIDER", help="The provider's key, as 'providers list' shows it.")
-]
-ModelKey = Annotated[str, typer.Argument(metavar="MODEL", help="The model's key: provider/name.")]
-
-
-_WITHOUT_ADDRESS = {"azure", "custom"}  # what their specs have is an example
-
-
-@providers.command("list")
-def list_providers(json: Json = False) -> None:
-    """All providers."""
-    with open_store(load_settings()) as store:
-        rows = store.read_all("provider_registry")
-    if json:
-        render.show_json_lines(rows)
-        return
-    columns = (
-        "id",
-        "display_name",
-        "provider_type",
-        "api_base",
-        "is_active",
-        "is_simulated",
-        "model_count",
-        "last_synced",
-    )
-    render.show_rows(
-        None,
-        [{name: row[name] for name in columns} for row in rows],
-        "There are no providers yet: 'scorehouse providers add'.",
-    )
-
-
-@providers.command("show")
-def show_provider(provider: ProviderKey, json: Json = False) -> None:
-    """Everything that is known of one provider."""
-    with open_store(load_settings()) as store:
-        _show(_one(store, "provider_registry", provider, "provider"), as_json=json)
-
-
-@providers.command("add")
-def add_provider(
-    provider: Annotated[str, typer.Argument(metavar="ID", help="A short name of your own, used as its key.")],
-    provider_type: Annotated[
-        str, typer.Option("--type", help="openai, groq, together, openrouter, anthropic, azure or custom.")
-    ],
-    base_url: Annotated[str | None, typer.Option(help="Where it answers; needed for azure and custom.")] = None,
-    display_name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
-    models_endpoint: Annotated[str | None, typer.Option(help="Its models endpoint, if not the usual one.")] = None,
-    rate_limit_rpm: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000, help="At most so many requests a minute.")
-    ] = None,
-    simulated: Annotated[
-        bool, typer.Option("--simulated", help="Not a real provider: its rows never mix with real evidence.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Add a provider. Its key never comes here: it is looked up when a request goes out."""
-    if provider_type not in provider_types():
-        raise UsageError(f"--type '{provider_type}' is not a provider type; there are {', '.join(provider_types())}.")
-    if not provider or "/" in provider or provider != provider.strip():
-        raise UsageError(
-            f"The id '{provider}' cannot be used: it must not be empty, hold a slash or begin or end with a space."
-        )
-    if base_url is not None and not base_url.strip():
-        raise UsageError("--base-url is empty; leave it out for the type's own address, where it has one.")
-    url = base_url or load(provider_type)["base_url"]
-    if base_url is None and provider_type in _WITHOUT_ADDRESS:
-        raise UsageError(f"A provider of type {provider_type} needs --base-url.")
-    now = now_text()
-    row: Row = {
-        "id": stable_id("provider", provider),
-        "key": provider,
-        "name": display_name or provider,
-        "provider_type": provider_type,
-        "base_url": url,
-        "models_endpoint": models_endpoint,
-        "api_key_vault_path": secret_path(provider),
-        "rate_limit_rpm": rate_limit_rpm,
-        "is_simulated": simulated,
-        "created_at": now,
-        "updated_at": now,
-    }
-    spec = make_spec(row)  # an unusable URL is refused before anything is written
-    settings = load_settings()
-    with open_store(settings) as store:
-        taken = {taken["key"]: taken["name"] for taken in store.read_all("providers")}
-        if provider in taken:
-            raise UsageError(
-                f"There is a provider '{provider}' already; 'scorehouse providers show {provider}' shows it."
-            )
-        if row["name"] in taken.values():
-            raise UsageError(f"There is a provider called '{row['name']}' already; choose another --display-name.")
-        store.write("providers", [row])
-        publish(settings, store)
-        _show(_one(store, "provider_registry", provider, "provider"), as_json=json)
-    stored = f"'scorehouse keys set {provider}' stores it in Vault; development mode (SCOREHOUSE_DEV=1) reads {variable_name(provider)}"
-    if spec.is_simulated:
-        needs = ""
-    elif spec.key_required:
-        needs = f"It needs a key: {stored}. "
-    else:
-        needs = f"If it wants a key: {stored}. "
-    render.say(f"Added. {needs}Next: scorehouse models sync {provider}")
-
-
-@providers.command("disable")
-def disable_provider(provider: ProviderKey) -> None:
-    """Switch a provider off: nothing is sent to it, and its models are unavailable to agents at once."""
-    _switch(provider, active=False)
-
-
-@providers.command("enable")
-def enable_provider(provider: ProviderKey) -> None:
-    """Switch a provider on again."""
-    _switch(provider, active=True)
-
-
-@providers.command("test")
-def check_providers(
-    provider: Annotated[list[str] | None, typer.Argument(metavar="[PROVIDER]...", help="Only these.")] = None,
-    json: Json = False,
-) -> None:
-    """The quick check: every active provider once, with a short prompt, one model each."""
-    from flows.commands.measuring import run_and_show
-    from flows.jobs.benchmark import BenchmarkRequest
-
-    settings = load_settings()
-    with open_store(settings) as store:
-        for key in provider or []:
-            _one(store, "provider_registry", key, "provider")
-        active = store.select(
-            "catalog", {"is_active": True, "is_available": True, "model_type": "chat"}, order="id"
-        ).items
-    first = {
-        row["provider_id"]: row["id"] for row in reversed(active) if not provider or row["provider_id"] in provider
-    }
-    for key in provider or []:
-        if key not in first:
-            raise UsageError(
-                f"Provider '{key}' has no active model; 'scorehouse models list --provider {key}' shows what it has."
-            )
-    request = BenchmarkRequest(
-        providers=tuple(provider or ()),
-        models=tuple(first.values()),
-        workload="short",
-        repeats=1,
-        run_name=None,
-        triggered_by="check",
-    )
-    run_and_show(settings, request, as_json=json)
+_SHOWN = {"context_window": "ctx_length"}  # an override's column, and the catalog's name for it
 
 
 @models.command("list")
@@ -188,7 +35,7 @@ def list_models(
     filters = {name: value for name, value in {"provider_id": provider, "cost_tier": cost_tier}.items() if value}
     with open_store(load_settings()) as store:
         if provider:
-            _one(store, "provider_registry", provider, "provider")
+            find_row(store, "provider_registry", provider, "provider")
         rows = store.select("catalog", filters, order="id").items
     rows = [row for row in rows if not capability or capability in row["capabilities"]]
     if json:
@@ -210,7 +57,7 @@ def list_models(
 def show_model(model: ModelKey, json: Json = False) -> None:
     """Everything that is known of one model, the provider's raw entry included."""
     with open_store(load_settings()) as store:
-        _show(_one(store, "catalog", model, "model"), as_json=json)
+        show_row(find_row(store, "catalog", model, "model"), as_json=json)
 
 
 @models.command("sync")
@@ -284,7 +131,7 @@ def add_model(
     settings = load_settings()
     now = now_text()
     with open_store(settings) as store:
-        provider = _one(store, "providers", key, "provider", by="key")
+        provider = find_row(store, "providers", key, "provider", by="key")
         if store.select("models", {"key": model}).items:
             raise UsageError(f"There is a model '{model}' already; 'scorehouse models set' changes it.")
         row = {
@@ -345,50 +192,16 @@ def disable_model(model: ModelKey) -> None:
     _override(model, {"is_enabled": False})
 
 
-def publish(settings: Settings, store: Store) -> None:
-    """Tell the lookup at once."""
-    from flows.jobs.configuration import publish as publish_configuration
-
-    publish_configuration(settings, store)
-
-
 def _override(model: str, values: dict[str, Any]) -> None:
     settings = load_settings()
     with open_store(settings) as store:
-        row = _one(store, "catalog", model, "model")
+        row = find_row(store, "catalog", model, "model")
         try:
             store.write("model_overrides", [{"model_id": row["model_id"], **values, "updated_at": now_text()}])
         except BadRows as error:
             raise UsageError(f"{model} cannot be set so: {error}") from error
         publish(settings, store)
-        now = _one(store, "catalog", model, "model")
+        now = find_row(store, "catalog", model, "model")
     render.say(
         f"{model}: " + ", ".join(f"{name} is {render.cell(now[_SHOWN.get(name, name)])}" for name in values) + "."
     )
-
-
-_SHOWN = {"context_window": "ctx_length"}  # an override's column, and the catalog's name for it
-
-
-def _switch(provider: str, *, active: bool) -> None:
-    settings = load_settings()
-    with open_store(settings) as store:
-        row = _one(store, "providers", provider, "provider", by="key")
-        store.write("providers", [{**row, "is_active": active, "updated_at": now_text()}])
-        publish(settings, store)
-    render.say(f"{provider} is {'enabled' if active else 'disabled; its models are unavailable'}.")
-
-
-def _one(store: Store, table: str, key: str, noun: str, by: str = "id") -> Row:
-    found = store.select(table, {by: key}).items
-    if not found:
-        raise UsageError(f"There is no {noun} '{key}'; 'scorehouse {noun}s list' shows those that are there.")
-    return found[0]
-
-
-def _show(row: Row, *, as_json: bool) -> None:
-    if as_json:
-        render.show_json(row)
-        return
-    for name, value in row.items():
-        render.out.print(f"{name:20}", render.plain(render.cell(value)), soft_wrap=True)
