@@ -9,7 +9,7 @@ from typing import Any
 from analytics.errors import UnknownName
 from flows.workloads import imported
 from flows.workloads.questions import read_lines
-from flows.workloads.records import NONCE, Domain, GoldQuestion, Item, Workload, domain, stable_id, version_of
+from flows.workloads.records import NONCE, Domain, GoldQuestion, Item, Workload, domain, version_of
 from providers.records import Prompt
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "load_workload",
     "make_workload",
     "read_questions",
-    "stable_id",
     "task_domains",
 ]
 

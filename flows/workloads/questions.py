@@ -13,7 +13,8 @@ from typing import Any
 
 from analytics.errors import BadRows
 from analytics.grading import check
-from flows.workloads.records import GoldQuestion, stable_id
+from analytics.store import stable_id
+from flows.workloads.records import GoldQuestion
 
 _LETTERS = "ABCDEFGHIJ"
 _LONGEST_LINE = 1 << 20
@@ -68,7 +69,7 @@ def _question(line: bytes, default_domain: str | None, *, trusted: bool) -> Gold
         raise BadRows("tags must be a list of texts")
     if not trusted:
         check(texts["grader"], texts["expected_answer"])
-    identity = stable_id("question", texts["domain"], texts["prompt"])
+    identity = stable_id("question", f"{texts['domain']}\0{texts['prompt']}")
     return GoldQuestion(identity, difficulty=difficulty, tags=tuple(tags), **texts)
 
 

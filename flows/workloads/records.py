@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import uuid
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from analytics.store import stable_id
 from providers.records import Prompt
 
 NONCE = "{nonce}"
-_NAMESPACE = uuid.UUID("6f0f8c1e-6f1d-5d0a-9f5e-2b8a4f1f7c11")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,6 @@ class Domain:
     id: str
     name: str
     description: str
-
-
-def stable_id(*names: str) -> str:
-    """The UUIDv5 of a thing that is known by its names: the same on every machine."""
-    return str(uuid.uuid5(_NAMESPACE, "\0".join(names)))
 
 
 def domain(name: str, description: str) -> Domain:
