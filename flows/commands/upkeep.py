@@ -82,6 +82,8 @@ def check() -> None:
 
 def deploy() -> None:
     """Register the deployments of prefect.yaml with the Prefect server at PREFECT_API_URL, and make their work pool."""
+    import stamina
+
     settings = load_settings()
     if not Path("prefect.yaml").is_file():
         raise UsageError("There is no prefect.yaml in this folder; run 'scorehouse deploy' in Scorehouse's own folder.")
@@ -91,7 +93,10 @@ def deploy() -> None:
         )
     if _prefect("work-pool", "create", _POOL, "--type", "process", check=False) != 0:
         _prefect("work-pool", "inspect", _POOL)  # it was there already, or the server cannot be reached
-    _prefect("--no-prompt", "deploy", "--all")
+    # Safe to repeat, and worth it: a busy server with an SQLite database answers 500 now and then ("database is locked").
+    for attempt in stamina.retry_context(on=FlowError, attempts=3, wait_initial=1.0):
+        with attempt:
+            _prefect("--no-prompt", "deploy", "--all")
     with open_store(settings):  # the worker's first run then finds its tables
         pass
     render.say(f"Deployed. Start a worker: prefect worker start --pool {_POOL}")
@@ -100,6 +105,7 @@ def deploy() -> None:
 def _prefect(*words: str, check: bool = True) -> int:
     done = subprocess.run([sys.executable, "-m", "prefect", *words], capture_output=True, text=True, check=False)  # noqa: S603  # our own words
     if check and done.returncode != 0:
-        last = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()][-3:]
+        told = done.stderr if done.stderr.strip() else done.stdout  # a traceback ends with what went wrong
+        last = [line.strip() for line in told.splitlines() if line.strip()][-3:]
         raise FlowError(f"'prefect {' '.join(words)}' failed: {' '.join(last)}")
     return done.returncode

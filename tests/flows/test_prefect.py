@@ -171,6 +171,12 @@ def test_deploy_registers_the_deployments_with_their_schedules(server: PrefectSe
         )
         assert deployment["work_pool_name"] == "local"
         assert deployment["entrypoint"].startswith("flows/")
+    # The server itself must make runs of the schedules: it has failed at that silently with another SQLAlchemy.
+    deadline = time.monotonic() + 90
+    while not (planned := [run for run in server.ask("flow_runs") if run["auto_scheduled"]]):
+        assert time.monotonic() < deadline, "no run was scheduled"
+        time.sleep(0.5)
+    assert {run["state_type"] for run in planned} <= {"SCHEDULED"}
     assert "max_usd" in found["benchmark"]["parameter_openapi_schema"]["properties"]
     assert (ROOT / "prefect.yaml").read_bytes() == before
     assert house.settings.home.store.is_file()
