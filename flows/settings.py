@@ -6,11 +6,12 @@ This is the only module that reads the environment for the program; below `flows
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -128,6 +129,11 @@ class Settings(BaseSettings):
     development: bool = Field(default=False, validation_alias="SCOREHOUSE_DEV")
     default_model: str | None = Field(default=None, validation_alias="SCOREHOUSE_DEFAULT_MODEL")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
+    supabase_url: str | None = Field(default=None, validation_alias="SUPABASE_URL")
+    supabase_service_role_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SERVICE_ROLE")
+    )
+    supabase_db_url: SecretStr | None = Field(default=None, validation_alias="SUPABASE_DB_URL")
     vault_addr: str | None = Field(default=None, validation_alias="VAULT_ADDR")
     vault_token: SecretStr | None = Field(default=None, validation_alias="VAULT_TOKEN")
     vault_role_id: SecretStr | None = Field(default=None, validation_alias="VAULT_ROLE_ID")
@@ -169,7 +175,7 @@ def load_settings(home: Path | None = None) -> Settings:
     tables = _read_toml(Path(__file__).with_name("defaults.toml"))
     if named or user_file.is_file():
         own = _read_toml(user_file)
-        variables = {str(field.validation_alias) for field in Settings.model_fields.values() if field.validation_alias}
+        variables = set(_variables())
         # Pydantic takes a variable's name from a file as well, in capitals or not; a file is no place for a token.
         if misplaced := next((key for key in own if key.upper() in variables), None):
             raise UsageError(f"{user_file}, key {misplaced}: it belongs in the environment, not in a file.")
@@ -183,6 +189,16 @@ def load_settings(home: Path | None = None) -> Settings:
         found = "" if _SECRET.search(key) else f" (found {first['input']!r})"
         raise UsageError(f"{where}: {first['msg']}{found}.") from None
     return settings.model_copy(update={"home_path": home}) if home else settings
+
+
+def _variables() -> Iterator[str]:
+    """The names of the environment variables that are settings."""
+    for field in Settings.model_fields.values():
+        match field.validation_alias:
+            case str(name):
+                yield name
+            case AliasChoices(choices=names):
+                yield from (str(name) for name in names)
 
 
 def environment_key(name: str) -> str | None:

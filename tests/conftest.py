@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from house import House
+from supabase_project import project, projects  # noqa: F401  # fixtures
 
 from flows.workloads import gold_files
 from providers.simulated import Simulated, running
@@ -25,7 +26,7 @@ def simulated_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simula
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulated_world: Simulated) -> House:
     """An empty home; nothing of the surroundings is configured."""
-    for variable in [*UNSET, *(name for name in os.environ if name.startswith("VAULT_"))]:
+    for variable in [*UNSET, *(name for name in os.environ if name.startswith(("VAULT_", "SUPABASE_")))]:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("SCOREHOUSE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

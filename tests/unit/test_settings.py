@@ -20,7 +20,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "PREFECT_API_URL",
     ):
         monkeypatch.delenv(name, raising=False)
-    for name in [name for name in os.environ if name.startswith("VAULT_")]:
+    for name in [name for name in os.environ if name.startswith(("VAULT_", "SUPABASE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -139,3 +139,22 @@ def test_settings_do_not_show_what_opens_the_vault(monkeypatch: pytest.MonkeyPat
     settings = load_settings()
     assert settings.vault_token is not None
     assert "s.secret" not in f"{settings} {settings!r} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SERVICE_ROLE"])
+def test_supabases_key_has_two_names_and_is_never_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://project.example")
+    monkeypatch.setenv("SUPABASE_DB_URL", "postgresql://postgres:hidden@db.example/postgres")
+    monkeypatch.setenv(name, "hidden")
+    settings = load_settings()
+    assert settings.supabase_url == "https://project.example"
+    assert settings.supabase_service_role_key
+    assert settings.supabase_service_role_key.get_secret_value() == "hidden"
+    assert "hidden" not in repr(settings)
+
+
+def test_supabases_key_does_not_belong_in_a_file() -> None:
+    Path("scorehouse.toml").write_text('supabase_service_role = "hidden"\n')
+    with pytest.raises(UsageError, match="belongs in the environment") as refused:
+        load_settings()
+    assert "hidden" not in str(refused.value)
