@@ -100,7 +100,8 @@ class Measurement:
     byte of the request written. `total_latency_ms` is None when the end of the stream was not seen (a deadline).
     The truth of `ttft_ms` and `total_latency_ms` lies at most `timing_uncertainty_ms` below them.
     `tps` = (output_tokens - 1) / (last token - first token). `success` is `outcome == "ok"`. `cost_usd` is what the
-    provider itself reported; in a `BenchmarkResult` also what its price makes it.
+    provider itself reported; in a `BenchmarkResult` also what its price makes it. `rate_limits` is what the headers said
+    (see `providers.rate_limits`); `dropped_parameters` are those that the prompt set and the model refuses.
     """
 
     outcome: Outcome
@@ -135,6 +136,8 @@ class Measurement:
     timing_uncertainty_ms: float | None = None
     tps: float | None = None
     cost_usd: float | None = None
+    rate_limits: Mapping[str, Any] | None = None
+    dropped_parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from analytics.errors import UnknownName
 Kind = Literal["text", "integer", "real", "boolean", "json", "time"]
 
 _BOOLEANS = {"success", "correct", "cache_hit", "connection_reused"}  # and whatever begins with is_
-_JSON = {"capabilities", "domains", "metadata", "tags"}
+_JSON = {"capabilities", "domains", "dropped_parameters", "metadata", "rate_limits", "rejected_parameters", "tags"}
 _TIMES = {"timestamp", "last_synced", "last_updated"}  # and whatever ends with _at
 _COMPUTED: dict[str, Kind] = {"ctx_length": "integer", "model_count": "integer"}  # view columns that no table has
 _DECLARED: dict[str, Kind] = {"TEXT": "text", "INTEGER": "integer", "REAL": "real"}
