@@ -40,6 +40,7 @@ class ProviderSpec:
     default_models: tuple[str, ...] = ()
     rate_limit_rpm: int | None = None
     is_simulated: bool = False
+    is_private_allowed: bool = False  # its host may lead to addresses that are not of the public internet
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from providers import addresses
 from providers.arrivals import Arrival, dated_reads
 
 _READ_BYTES = 1 << 16
@@ -146,10 +147,18 @@ async def within(seconds: float | None, work: Coroutine[None, None, T]) -> T:
         return await work
 
 
-async def connect(host: str, port: int, enter: Callable[[str], None], *, kernel_stamps: bool = True) -> Wire:
+async def connect(
+    host: str,
+    port: int,
+    enter: Callable[[str], None],
+    *,
+    kernel_stamps: bool = True,
+    is_private_allowed: bool = False,
+) -> Wire:
     """Connect to the first address of `host` that answers; `enter` is told of the phases dns and connect.
 
-    Addresses are tried one after another. Raises SocketFailed with the last one's reason.
+    Addresses are tried one after another, and only those that the host may have (see `addresses`): a name is not asked for
+    a second time between the check and the connection. Raises SocketFailed with the last one's reason.
     """
     loop = asyncio.get_running_loop()
     enter("dns")
@@ -158,6 +167,10 @@ async def connect(host: str, port: int, enter: Callable[[str], None], *, kernel_
     except (OSError, UnicodeError) as error:
         raise SocketFailed(reason(error)) from None
     enter("connect")
+    try:
+        found = addresses.permitted(host, found, is_private_allowed=is_private_allowed)
+    except addresses.NotPermitted as error:
+        raise SocketFailed(str(error)) from None
     why = "the name has no address"
     for family, kind, protocol, _, address in found:
         try:

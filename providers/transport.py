@@ -184,8 +184,9 @@ class _Stream(httpcore.AsyncNetworkStream):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
-    def __init__(self, *, kernel_stamps: bool) -> None:
+    def __init__(self, *, kernel_stamps: bool, is_private_allowed: bool) -> None:
         self._kernel_stamps = kernel_stamps
+        self._is_private_allowed = is_private_allowed
 
     async def connect_tcp(
         self,
@@ -202,7 +203,10 @@ class _Backend(httpcore.AsyncNetworkBackend):
             marks.phase = phase
 
         with _AS_CONNECT:
-            wire = await within(timeout, connect(host, port, enter, kernel_stamps=self._kernel_stamps))
+            connecting = connect(
+                host, port, enter, kernel_stamps=self._kernel_stamps, is_private_allowed=self._is_private_allowed
+            )
+            wire = await within(timeout, connecting)
         marks.connect_end_ns = time.monotonic_ns()
         return _Stream(wire, marks)
 
@@ -210,14 +214,16 @@ class _Backend(httpcore.AsyncNetworkBackend):
 class _Transport(httpx.AsyncBaseTransport):
     """httpx's seam: a request in, a response out, errors as WireError."""
 
-    def __init__(self, verify: ssl.SSLContext | bool, connections: int, *, kernel_stamps: bool) -> None:
+    def __init__(
+        self, verify: ssl.SSLContext | bool, connections: int, *, kernel_stamps: bool, is_private_allowed: bool
+    ) -> None:
         context = verify if isinstance(verify, ssl.SSLContext) else _ssl_context(verify)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=KEEPALIVE_S,
-            network_backend=_Backend(kernel_stamps=kernel_stamps),
+            network_backend=_Backend(kernel_stamps=kernel_stamps, is_private_allowed=is_private_allowed),
         )
 
     async def __aenter__(self) -> Self:
@@ -282,7 +288,9 @@ def open_client(
     `kernel_stamps` arrivals are dated at the socket read, as they are where the system has no such stamps.
     """
     return httpx.AsyncClient(
-        transport=_Transport(verify, connections, kernel_stamps=kernel_stamps),
+        transport=_Transport(
+            verify, connections, kernel_stamps=kernel_stamps, is_private_allowed=spec.is_private_allowed
+        ),
         base_url=spec.base_url,
         headers={"Accept-Encoding": "identity", "User-Agent": "scorehouse"},
         follow_redirects=False,
