@@ -20,7 +20,7 @@ from hvac import exceptions
 from pydantic import SecretStr
 
 from flows.errors import SecretUnavailable
-from providers.specs import is_loopback
+from providers.addresses import is_loopback
 
 T = TypeVar("T")
 

@@ -1,6 +1,5 @@
 """Providers as data: one TOML file per provider type, and a row of the `providers` table laid over it."""
 
-import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from providers.addresses import is_loopback
 from providers.errors import BadProvider
 from providers.records import ProviderSpec
 
@@ -43,7 +43,8 @@ def load(provider_type: str) -> dict[str, Any]:
 def make_spec(row: Mapping[str, Any]) -> ProviderSpec:
     """The spec of one row of the `providers` table.
 
-    Read are key, provider_type, base_url (None: the type's own), models_endpoint, rate_limit_rpm and is_simulated.
+    Read are key, provider_type, base_url (None: the type's own), models_endpoint, rate_limit_rpm, is_simulated
+    and is_private_allowed.
     `base_url` may be written with or without its version (`/v1`), with a trailing slash, or as the full URL of the chat
     endpoint, which is then taken at its word. `models_endpoint` is a path below it or a full URL of the same origin.
     A simulated provider needs no key and must be on loopback. Raises `BadProvider`.
@@ -61,6 +62,7 @@ def make_spec(row: Mapping[str, Any]) -> ProviderSpec:
         "query": dict(parse_qsl(url.query)),
         "rate_limit_rpm": row.get("rate_limit_rpm"),
         "is_simulated": simulated,
+        "is_private_allowed": bool(row.get("is_private_allowed")),
         "key_required": known.get("key_required", True) and not simulated,
         **paths,
     }
@@ -96,16 +98,6 @@ def check_url(text: str) -> SplitResult:
             f"base_url 'http://{url.netloc}' would send the key in clear; use https:// (http only for this machine)"
         )
     return url
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address, as `urlsplit` gives it, is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _paths(url: SplitResult, models_endpoint: str | None, known: Mapping[str, Any]) -> dict[str, str]:
