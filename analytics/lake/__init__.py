@@ -44,6 +44,7 @@ __all__ = [
     "to_arrow",
 ]
 
+_CORRECTIONS = ("tombstones", "repricings")  # what they say changes what other rows count for
 _ROW_GROUP = 122_880
 _FLUSH_ROWS = 200_000  # rows held in memory before they become files: a first extraction makes few files a day
 _COMPACT_AT = 16  # files of one table and day: a day of 96 files reads 11 times slower than one
@@ -144,8 +145,9 @@ class Lake:
             restored = before.epoch not in {None, epoch}
             draft = _Draft(replace(before, epoch=epoch, retired=self._drop_retired(before)))
             for table in EVENTS:
-                # Without its tombstones a deleted run would count again; the store keeps them all.
-                lost = table == "tombstones" and not self._is_intact(table, before.table(table))
+                # Without its tombstones a deleted run would count again, without its repricings a wrong price; the store keeps
+                # them all.
+                lost = table in _CORRECTIONS and not self._is_intact(table, before.table(table))
                 self._extract_events(store, table, draft, restored=restored or lost)
                 self._compact(table, draft)
             for table in DIMENSIONS:

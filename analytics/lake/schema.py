@@ -16,7 +16,7 @@ from analytics.errors import BadRows, UnknownName
 from analytics.store.schema import Kind
 from analytics.store.schema import table as store_table
 
-EVENTS = ("benchmark_results", "request_events", "feedback_events", "tombstones")
+EVENTS = ("benchmark_results", "request_events", "feedback_events", "tombstones", "repricings")
 DIMENSIONS = ("providers", "models", "prices", "runs", "catalog", "task_domains", "domains")
 
 TIME = pa.timestamp("us", tz="UTC")
