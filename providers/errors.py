@@ -45,8 +45,16 @@ class ConnectFailed(WireError):
     """`error_type` is connect, dns or tls."""
 
 
+@dataclass(eq=False)
 class Refused(WireError):
-    """`error_type` is authentication, payment, permission, not_found, rate_limit, quota, bad_request, overloaded, server or provider."""
+    """`error_type` is authentication, payment, permission, not_found, rate_limit, quota, bad_request, overloaded, server or provider.
+
+    `parameters` are those that the provider names as the cause in a field of its own, as it spells them (`messages[0].role`);
+    `retry_after_s` is how many seconds from now it asks to wait.
+    """
+
+    parameters: tuple[str, ...] = ()
+    retry_after_s: float | None = None
 
 
 class Stalled(WireError):

@@ -7,16 +7,19 @@ Nothing is retried: a retried request has no honest latency. Whatever a provider
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 import httpx
 
 from providers.arrivals import Arrival
 from providers.dialects import DIALECTS
-from providers.dialects.deltas import Delta, DialectModule
+from providers.dialects.deltas import Delta, DialectModule, Request
+from providers.dialects.parameters import Wording, refused_parameter
 from providers.errors import ConnectFailed, Garbled, Refused, Stalled, WireError
+from providers.rate_limits import rate_limits
 from providers.records import Deadlines, Measurement, Outcome, Prompt, ProviderSpec
 from providers.redact import excerpt, label, mask
 from providers.sse import EventReader
@@ -42,14 +45,19 @@ async def measure(
     api_key: str | None,
     deadlines: Deadlines,
     request_id: str,
+    wording: Wording | None = None,
+    on_refused: Callable[[str], None] | None = None,
 ) -> Measurement:
     """Send `prompt` to `model` (its external id) and measure the stream that comes back.
 
-    `request_id` goes along as `X-Request-ID`. Never raises for what a provider or a network does, and is over
-    250 ms after `deadlines.total_ms` at the latest. Cancelling it cancels the request.
+    `request_id` goes along as `X-Request-ID`; `wording` says which parameters the model takes (None: as its id suggests), and
+    `on_refused` is told the one that the request was refused for, if that is why it failed. Never raises for what a provider
+    or a network does, and is over 250 ms after `deadlines.total_ms` at the latest. Cancelling it cancels the request.
     """
-    call = _Call(spec, model, prompt, api_key, request_id, deadlines)
+    call = _Call(spec, model, prompt, wording, api_key, request_id, deadlines)
     await call.run(client)
+    if on_refused and call.request and (refused := refused_parameter(call.error, call.request.adaptable)):
+        on_refused(refused)
     return call.measurement()
 
 
@@ -57,9 +65,17 @@ class _Call:
     """One request under way, and what is known of it so far."""
 
     def __init__(
-        self, spec: ProviderSpec, model: str, prompt: Prompt, api_key: str | None, request_id: str, deadlines: Deadlines
+        self,
+        spec: ProviderSpec,
+        model: str,
+        prompt: Prompt,
+        wording: Wording | None,
+        api_key: str | None,
+        request_id: str,
+        deadlines: Deadlines,
     ) -> None:
-        self.spec, self.model, self.prompt = spec, model, prompt
+        self.spec, self.model, self.prompt, self.wording = spec, model, prompt, wording
+        self.request: Request | None = None
         self.api_key = api_key.strip() if api_key else None
         self.request_id = request_id
         self.dialect: DialectModule = DIALECTS[spec.dialect]
@@ -100,7 +116,7 @@ class _Call:
     def _request(self, client: httpx.AsyncClient) -> httpx.Request:
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise Refused("authentication", "the API key has characters that no HTTP header can carry")
-        request = self.dialect.build_request(self.spec, self.model, self.prompt)
+        request = self.request = self.dialect.build_request(self.spec, self.model, self.prompt, self.wording)
         url = httpx.URL(f"{self.spec.base_url.rstrip('/')}/{request.path.lstrip('/')}")
         headers = {
             **request.headers,
@@ -245,7 +261,18 @@ class _Call:
             provider_time_ms=_provider_time(headers, self.tally),
             tps=self.tally.tps(tokens["output_tokens"]) if outcome == "ok" else None,
             cost_usd=self.tally.usage.cost_usd,
+            rate_limits=self._rate_limits(),
+            dropped_parameters=() if self.request is None else self.request.dropped,
         )
+
+    def _rate_limits(self) -> dict[str, Any] | None:
+        """What the headers say of limits, in seconds from when they came."""
+        if self.response is None:
+            return None
+        came_ns = time.monotonic_ns() if self.marks.headers is None else self.marks.headers.ns
+        ago = timedelta(microseconds=(time.monotonic_ns() - came_ns) / 1000)
+        headers = dict(self.response.headers.items())
+        return rate_limits(headers, status=self.response.status_code, answered_at=datetime.now(UTC) - ago)
 
     def _answered(self) -> bool:
         """Whether there is a text to keep: one that came, or the empty one of an answer known to be whole."""

@@ -4,6 +4,7 @@ Durations are milliseconds from one monotonic clock, money is USD, prices are US
 What is not known is None, never 0.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,12 +16,27 @@ Dialect = Literal["chat", "messages"]
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """Models of one provider that are spoken to in another way than the rest: those whose id begins with what `models` matches.
+
+    None says "as the provider's other models". `system_role` is the role of a system text; `user` puts it in front of the
+    question. `never_send` are parameters that these models refuse.
+    """
+
+    models: re.Pattern[str]
+    token_limit_field: str | None = None
+    system_role: str | None = None
+    never_send: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderSpec:
     """How one provider is spoken to: its type's TOML file, with the fields its user set laid over it.
 
     `auth_header` and `auth_prefix` make the credential header (`Authorization: Bearer ...`); it is omitted without a key.
     `chat_path` and `models_path` are joined to `base_url`; `token_limit_field` is the name of the output limit in a request;
-    `query` and `headers` go with each request; `models_shape` names the adapter that reads the models endpoint.
+    `query` and `headers` go with each request; `models_shape` names the adapter that reads the models endpoint. Of `families`
+    the first that matches counts; where `ids_are_deployments` an id says nothing of the model behind it.
     """
 
     key: str
@@ -34,6 +50,8 @@ class ProviderSpec:
     key_required: bool = True
     token_limit_field: str = "max_tokens"  # noqa: S105  # a field's name, not a secret
     send_stream_options: bool = True
+    families: tuple[Family, ...] = ()
+    ids_are_deployments: bool = False
     models_shape: str = "openai"
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)

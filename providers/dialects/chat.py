@@ -20,6 +20,7 @@ from providers.dialects.deltas import (
     ToolCall,
     UsageDelta,
 )
+from providers.dialects.parameters import OPTIONAL, SYSTEM_ROLES, Wording, add_optional, wording_of
 from providers.dialects.payload import read_body, read_event
 from providers.dialects.refusals import parse_error, stream_error
 from providers.dialects.thinking import InlineThinking
@@ -39,20 +40,32 @@ _FINISH: Mapping[str, FinishReason] = {
 }
 
 
-def build_request(spec: ProviderSpec, model: str, prompt: Prompt) -> Request:
-    """A streaming chat completion for `model`; only those parameters that somebody set."""
-    body: dict[str, Any] = {"model": model, "messages": [], "stream": True}
-    if prompt.system is not None:
-        body["messages"].append({"role": "system", "content": prompt.system})
-    body["messages"].append({"role": "user", "content": prompt.text})
-    if spec.send_stream_options:
+def build_request(spec: ProviderSpec, model: str, prompt: Prompt, wording: Wording | None = None) -> Request:
+    """A streaming chat completion for `model`; only those parameters that somebody set and the model takes."""
+    said = wording or wording_of(spec, model)
+    body: dict[str, Any] = {"model": model, "messages": _messages(prompt, said.system_role), "stream": True}
+    adaptable = []
+    if prompt.system is not None and said.system_role != SYSTEM_ROLES[-1]:
+        adaptable.append(f"role.{said.system_role}")
+    if spec.send_stream_options and "stream_options" not in said.refused:
         body["stream_options"] = {"include_usage": True}
+        adaptable.append("stream_options")
     if prompt.max_output_tokens is not None:
-        body[spec.token_limit_field] = prompt.max_output_tokens
-    if prompt.temperature is not None:
-        body["temperature"] = prompt.temperature
+        body[said.token_limit_field] = prompt.max_output_tokens
+        if said.other_limit:
+            adaptable.append(said.token_limit_field)
+    dropped = add_optional(body, prompt, said)
     path = spec.chat_path.replace("{model}", quote(model, safe=""))
-    return Request(path, orjson.dumps(body), dict(spec.headers))
+    adaptable += [name for name in OPTIONAL if name in body]
+    return Request(path, orjson.dumps(body), dict(spec.headers), dropped, tuple(adaptable))
+
+
+def _messages(prompt: Prompt, system_role: str) -> list[dict[str, str]]:
+    if prompt.system is None:
+        return [{"role": "user", "content": prompt.text}]
+    if system_role == "user":  # one message: templates without a system role want the roles to alternate
+        return [{"role": "user", "content": f"{prompt.system}\n\n{prompt.text}"}]
+    return [{"role": system_role, "content": prompt.system}, {"role": "user", "content": prompt.text}]
 
 
 def decode_json(body: bytes) -> list[Delta]:

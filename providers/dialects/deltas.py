@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from providers.dialects.parameters import Wording
 from providers.errors import WireError
 from providers.records import Prompt, ProviderSpec, Usage
 from providers.sse import Event
@@ -80,11 +81,17 @@ Delta = Text | Reasoning | Reclassified | ToolCall | UsageDelta | Finish | Meta 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to POST: a path to be joined to the base URL, a JSON body, headers without any credential."""
+    """What to POST: a path to be joined to the base URL, a JSON body, headers without any credential.
+
+    `dropped` are parameters that the prompt sets and the body lacks, `adaptable` those in it that could be left out or said
+    in another way (their names: see `providers.dialects.parameters`).
+    """
 
     path: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    adaptable: tuple[str, ...] = ()
 
 
 class StreamDecoder(Protocol):
@@ -100,8 +107,8 @@ class DialectModule(Protocol):
     @property
     def Decoder(self) -> type[StreamDecoder]: ...  # noqa: N802  # a class in a module
 
-    def build_request(self, spec: ProviderSpec, model: str, prompt: Prompt) -> Request:
-        """The streaming request for `model` (its external id)."""
+    def build_request(self, spec: ProviderSpec, model: str, prompt: Prompt, wording: Wording | None = None) -> Request:
+        """The streaming request for `model` (its external id), worded as its id alone suggests if nobody knows better."""
 
     def decode_json(self, body: bytes) -> list[Delta]:
         """The deltas of a whole answer that came as one JSON document; the last is End or Failure."""

@@ -20,6 +20,7 @@ from providers.dialects.deltas import (
     ToolCall,
     UsageDelta,
 )
+from providers.dialects.parameters import OPTIONAL, Wording, add_optional, wording_of
 from providers.dialects.payload import read_body, read_event
 from providers.dialects.refusals import parse_error, stream_error
 from providers.errors import Garbled
@@ -42,8 +43,11 @@ _FINISH: Mapping[str, FinishReason] = {
 _INPUT_FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-def build_request(spec: ProviderSpec, model: str, prompt: Prompt) -> Request:
-    """A streaming message for `model`; the output limit is 4,096 tokens unless somebody set one."""
+def build_request(spec: ProviderSpec, model: str, prompt: Prompt, wording: Wording | None = None) -> Request:
+    """A streaming message for `model`; the output limit is 4,096 tokens unless somebody set one. Only those parameters that
+    somebody set and the model takes.
+    """
+    said = wording or wording_of(spec, model)
     body: dict[str, Any] = {
         "model": model,
         spec.token_limit_field: DEFAULT_MAX_TOKENS if prompt.max_output_tokens is None else prompt.max_output_tokens,
@@ -52,10 +56,10 @@ def build_request(spec: ProviderSpec, model: str, prompt: Prompt) -> Request:
     }
     if prompt.system is not None:
         body["system"] = prompt.system
-    if prompt.temperature is not None:
-        body["temperature"] = prompt.temperature
+    dropped = add_optional(body, prompt, said)
+    adaptable = tuple(name for name in OPTIONAL if name in body)
     path = spec.chat_path.replace("{model}", quote(model, safe=""))
-    return Request(path, orjson.dumps(body), dict(spec.headers))
+    return Request(path, orjson.dumps(body), dict(spec.headers), dropped, adaptable)
 
 
 def decode_json(body: bytes) -> list[Delta]:

@@ -54,6 +54,8 @@ _BY_WORD: Mapping[str, str] = {
     "enforced_spend_limit_reached": "quota",
 }
 
+_NO_NAME = frozenset({"none", "null"})  # LiteLLM's way to leave a field empty
+
 # These say what is wrong better than the status they come with: money behind a 429, an unknown model or key behind a 400.
 _STRONGER_THAN_STATUS = frozenset({"quota", "payment", "not_found", "authentication"})
 
@@ -75,7 +77,11 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Refused
     if not isinstance(payload, dict | list) and content_type == "text/html":
         message = f"an HTML page: {message}"
     return Refused(
-        classify(status, words, message), message or f"HTTP {status} {_phrase(status)}".rstrip(), status, _code(words)
+        classify(status, words, message),
+        message or f"HTTP {status} {_phrase(status)}".rstrip(),
+        status,
+        _code(words),
+        _parameters(payload),
     )
 
 
@@ -118,6 +124,17 @@ def _read(payload: Any) -> tuple[str, list[str]]:
         if text := _text(value):
             return text, words
     return _text(payload), words
+
+
+def _parameters(payload: Any) -> tuple[str, ...]:
+    """The parameters that an error body names in a field of their own: `param`, or `loc` in FastAPI's list of details."""
+    body = fields.mapping(payload)
+    error = fields.mapping(body.get("error"))
+    named = fields.string(error.get("param")) or fields.string(body.get("param"))
+    if named and named.lower() not in _NO_NAME:
+        return (named,)
+    details = [fields.items(fields.mapping(detail).get("loc")) for detail in fields.items(body.get("detail"))]
+    return tuple(".".join(map(str, place)) for place in details if place)
 
 
 def _words(*values: Any) -> list[str]:

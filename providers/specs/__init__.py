@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from providers.addresses import is_loopback
 from providers.errors import BadProvider
-from providers.records import ProviderSpec
+from providers.records import Family, ProviderSpec
 
 _HERE = Path(__file__).parent
 _SPEC_FIELDS = frozenset(field.name for field in fields(ProviderSpec))
@@ -33,11 +33,19 @@ def provider_types() -> tuple[str, ...]:
 def load(provider_type: str) -> dict[str, Any]:
     """What is known of a provider type: the fields of its TOML file (`name` and `docs` beside those of `ProviderSpec`).
 
-    Raises `BadProvider` for a type that does not exist.
+    Its families are its own, or those of the type that `families_of` names. Raises `BadProvider` for a type that does not exist.
     """
     if provider_type not in provider_types():
         raise BadProvider(f"provider_type '{provider_type}' does not exist; it is one of {', '.join(provider_types())}")
-    return {**_read(provider_type), "provider_type": provider_type}
+    known = dict(_read(provider_type))
+    families = _read(known.pop("families_of", provider_type)).get("families", [])
+    return {**known, "families": tuple(map(_family, families)), "provider_type": provider_type}
+
+
+def _family(described: Mapping[str, Any]) -> Family:
+    return Family(
+        **{**described, "models": re.compile(described["models"]), "never_send": tuple(described.get("never_send", ()))}
+    )
 
 
 def make_spec(row: Mapping[str, Any]) -> ProviderSpec:
