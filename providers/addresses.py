@@ -9,11 +9,12 @@ import re
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from providers.errors import BadProvider
 
 Found = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]  # what `getaddrinfo` gives
+F = TypeVar("F", bound=Found)
 
 # What is not public by IANA's registries of special-purpose addresses: https://www.iana.org/assignments/iana-ipv4-special-registry,
 # https://www.iana.org/assignments/iana-ipv6-special-registry. Spelled out, because each Python's `is_global` is another one.
@@ -79,7 +80,7 @@ def check_host(host: str, *, is_private_allowed: bool) -> None:
         )
 
 
-def permitted(host: str, found: Iterable[Found], *, is_private_allowed: bool) -> list[Found]:
+def permitted(host: str, found: Iterable[F], *, is_private_allowed: bool) -> list[F]:
     """Those of the addresses found for `host` that may be connected to.
 
     This machine, called by its name or address, is this machine alone (its requests may be in clear); any other host has public
