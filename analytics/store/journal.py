@@ -149,6 +149,15 @@ class Journal:
             os.close(self._descriptor)
 
 
+def first_record(path: Path) -> dict[str, Any] | None:
+    """What the first line of a file says, whoever has it open; None if the file is gone or its first line damaged."""
+    try:
+        with path.open("rb") as file:
+            return _record(file.readline().removesuffix(b"\n"))
+    except FileNotFoundError:
+        return None
+
+
 def parse(data: bytes) -> Contents:
     """What a file's bytes hold. A line without its newline was never finished and is left out."""
     lines: list[tuple[dict[str, Any], Span]] = []

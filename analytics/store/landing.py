@@ -51,6 +51,11 @@ def rehearse(run: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> No
 def _land_run(connection: sqlite3.Connection, run: dict[str, Any], deleted: set[str]) -> None:
     if run["id"] in deleted:
         return
+    if (
+        run.get("slot")
+        and connection.execute("select 1 from runs where slot = ? and id <> ?", (run["slot"], run["id"])).fetchone()
+    ):
+        run["slot"] = None  # another run fills it; what this one measured is kept all the same
     names, values = ", ".join(run), ", ".join(f":{name}" for name in run)
     connection.execute(
         f"insert into runs ({names}) values ({values}) "  # noqa: S608  # `clean` let only known columns through

@@ -140,6 +140,12 @@ class Store(Protocol):
     def catalog_failed(self, provider_key: str, error: str, at: str) -> None:
         """Record that a sync failed, and why; the catalog and `last_synced` stay as they are."""
 
+    def note_rejected_parameters(self, model_id: str, changes: Mapping[str, str | None]) -> None:
+        """Change what is known of the parameters that a model rejects: name -> UTC time of the refusal, or None to forget it.
+
+        The others stay, whoever writes meanwhile; a sync never touches any. A model that is gone is no error.
+        """
+
     def submit_feedback(self, row: Mapping[str, Any]) -> Row:
         """Record one opinion and return the recorded row; the same id again returns the row that is there.
 

@@ -152,6 +152,15 @@ class RunSpool:
             self._held.append(({"kind": "finish", "at": moment}, None))
             self._try_flush()
 
+    def withdraw(self) -> None:
+        """Remove the run as if it had never been begun. BadRows if a call was made: what was paid for is kept."""
+        with self._landing, self._lock:
+            self._require_open()
+            if self._state.intents or self._state.results:
+                raise BadRows(f"the run {self.run_id} has begun and cannot be withdrawn")
+            self._is_closed = True
+            self._journal.remove()
+
     def land(self, store: Store) -> Landing:
         """Land the run's row and whatever this store has not acknowledged.
 

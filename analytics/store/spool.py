@@ -23,7 +23,7 @@ from typing import Any
 
 from analytics.errors import AnalyticsError, BadRows, SpoolFull
 from analytics.store import schema
-from analytics.store.journal import Journal
+from analytics.store.journal import Journal, first_record
 from analytics.store.landing import rehearse
 from analytics.store.protocol import Store
 from analytics.store.rows import clean, now_text, to_text
@@ -87,6 +87,12 @@ class Spool:
     def run_ids(self) -> list[str]:
         """The runs that are in the spool, oldest first: alive ones, and those that `recover` will land."""
         return sorted(path.stem for path in self._directory.glob("*.jsonl"))
+
+    def slots(self) -> dict[str, str]:
+        """The schedule slots that runs in the spool fill -> the run's id: a store that is out of reach may not know of them."""
+        found = ((run_id, first_record(self._directory / f"{run_id}.jsonl")) for run_id in self.run_ids())
+        rows = {run_id: record["row"] for run_id, record in found if record and record.get("kind") == "run"}
+        return {row["slot"]: run_id for run_id, row in rows.items() if row.get("slot")}
 
     def recover(self, store: Store, now: datetime | str | None = None) -> Recovery:
         """Settle and land the runs whose program has ended; `now` (default: the clock's) is when they count as finished.

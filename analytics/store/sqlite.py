@@ -4,6 +4,7 @@ WAL with synchronous=FULL: a commit that returned survives a power cut. Every wr
 (`begin immediate`), so that writers wait for each other instead of failing half way.
 """
 
+import json
 import os
 import sqlite3
 import threading
@@ -178,6 +179,16 @@ class SqliteStore:
     def catalog_failed(self, provider_key: str, error: str, at: str) -> None:
         with self._transaction() as connection:
             catalog_sync.fail(connection, provider_key, error, at)
+
+    def note_rejected_parameters(self, model_id: str, changes: Mapping[str, str | None]) -> None:
+        times = {name: at for name, at in changes.items() if at is not None}
+        wanted = clean(schema.table("models"), {"rejected_parameters": times}, f"model {model_id}", whole=False)
+        patch = dict.fromkeys(changes) | wanted["rejected_parameters"]
+        with self._transaction() as connection:
+            connection.execute(
+                "update models set rejected_parameters = json_patch(rejected_parameters, ?), updated_at = ? where id = ?",
+                (json.dumps(patch, sort_keys=True), now_text(), model_id),
+            )
 
     def submit_feedback(self, row: Mapping[str, Any]) -> Row:
         with self._transaction() as connection:
