@@ -28,16 +28,20 @@ PROMPT = Prompt("How many legs has a spider?")
 SOON = Deadlines(first_byte_ms=5_000, idle_ms=5_000, total_ms=10_000)
 
 
+Asked = tuple[str, dict[str, str], Any]  # a request: its first line, headers (lower case) and JSON body
+
+
 @dataclass
 class Conversation:
-    """One connection, seen from the provider: requests come in, bytes go out."""
+    """One connection, seen from the provider: requests come in, bytes go out. `asked` is the request to be answered."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     never: asyncio.Event  # set when the test is over: whoever waits for it, stalls
+    asked: Asked = ("", {}, None)
 
-    async def request(self) -> tuple[str, dict[str, str], Any]:
-        """The next request: its first line, headers (lower case) and JSON body."""
+    async def request(self) -> Asked:
+        """The next request."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await self.reader.readexactly(int(headers.get("content-length", "0")))
@@ -85,7 +89,7 @@ class Provider:
     port: int
     scheme: str = "http"
     connections: int = 0
-    requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    requests: list[Asked] = field(default_factory=list)
 
     def spec(self, base: ProviderSpec = CHAT) -> ProviderSpec:
         return replace(base, base_url=f"{self.scheme}://127.0.0.1:{self.port}")
@@ -106,7 +110,8 @@ async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIte
         conversation = Conversation(reader, writer, never)
         try:
             while not reader.at_eof():
-                provider.requests.append(await conversation.request())
+                conversation.asked = await conversation.request()
+                provider.requests.append(conversation.asked)
                 await script(conversation)
                 if writer.is_closing():
                     return
