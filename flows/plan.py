@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,10 @@ _ASSUMED_OUTPUT_TOKENS = 1024  # for the bound, where a workload sets no limit
 
 @dataclass(frozen=True, slots=True)
 class PlannedRequest:
-    """One request of a run; `id` is the result's id from the plan to the lake. Prices are USD per 1M tokens."""
+    """One request of a run; `id` is the result's id from the plan to the lake. Prices are USD per 1M tokens.
+
+    `entry` is the model's entry in its provider's listing, `rejected_parameters` are those that it is known to refuse.
+    """
 
     id: str
     provider: str
@@ -29,6 +32,8 @@ class PlannedRequest:
     input_price_per_m: float | None
     output_price_per_m: float | None
     most_usd: float | None
+    rejected_parameters: frozenset[str] = frozenset()
+    entry: Mapping[str, Any] = field(default_factory=dict)
 
     def skeleton(self, run_id: str, workload: Workload, created_at: datetime) -> dict[str, Any]:
         """The columns of the result that are known before the call: what stands in the spool from the start."""
@@ -133,6 +138,8 @@ def _request(row: Mapping[str, Any], provider_id: str, item: Item, repeat: int, 
         input_price_per_m=row["pricing_input"],
         output_price_per_m=row["pricing_output"],
         most_usd=_most_usd(row, item),
+        rejected_parameters=frozenset(row.get("rejected_parameters") or ()),
+        entry=row.get("metadata") or {},
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,14 +15,16 @@ from structlog.typing import FilteringBoundLogger
 
 from analytics.errors import AnalyticsError
 from analytics.grading import grade
-from analytics.store import RunSpool, Store
+from analytics.store import RunSpool, Store, to_text
 from flows.budget import Budget
 from flows.errors import SecretUnavailable
 from flows.jobs.progress import Progress
+from flows.jobs.rejections import Rejections
 from flows.keys import find_key
 from flows.plan import PlannedRequest, cost_usd
 from flows.settings import Settings
 from flows.workloads import Workload
+from providers.dialects.parameters import wording_of
 from providers.measure import measure
 from providers.records import BenchmarkResult, Deadlines, Measurement, ProviderSpec
 from providers.transport import open_client
@@ -33,6 +35,7 @@ T = TypeVar("T")
 # one refusal says nothing of its other models; so many without a single answer are the provider's own word.
 _REFUSALS = frozenset({"authentication", "payment"})
 _REFUSING_MODELS = 2
+_MOST_REFUSED = 4  # parameters that one request may be refused for before its refusal is its result
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class ProviderRun:
         self._has_answered = False
         # One request every 60/rpm seconds: even spacing instead of a burst and a pause.
         self._pace = AsyncLimiter(1, 60 / spec.rate_limit_rpm) if spec.rate_limit_rpm else None
+        self._rejections = Rejections(run.store, run.log)
         self._planned = len(requests)
         self.results: list[BenchmarkResult] = []
 
@@ -104,8 +108,7 @@ class ProviderRun:
                     message = f"The run's budget of {self._run.budget.max_usd} USD could be exceeded by this request."
                     await self._record(self._skipped(planned, "budget", message))
                     continue
-                async with self._client(warm) as client:
-                    await self._request(client, planned, key)
+                await self._request(warm, planned, key)
 
     @asynccontextmanager
     async def _client(self, warm: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
@@ -115,32 +118,47 @@ class ProviderRun:
         async with open_client(self._spec) as cold:
             yield cold
 
-    async def _request(self, client: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
-        if self._pace:
-            await self._pace.acquire()
+    async def _request(self, warm: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
+        await self._keep_pace()
         if self._run.turn:
             async with self._run.turn:
-                await self._measure(client, planned, key)
+                await self._measure(warm, planned, key)
         else:
-            await self._measure(client, planned, key)
+            await self._measure(warm, planned, key)
 
-    async def _measure(self, client: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
-        if stopped := self._stopped(planned):  # while this request waited for its turn
-            self._run.budget.settle(planned.most_usd, None, may_be_billed=False)
-            await self._record(self._skipped(planned, *stopped))
-            return
-        await _whole(self._run.recorder.intend, planned.id)  # on disk before the call: nothing is paid unseen
-        created_at = datetime.now(UTC)
-        limits = self._run.settings.benchmark
-        measured = await measure(
-            client,
-            self._spec,
-            planned.external_id,
-            planned.item.prompt,
-            api_key=key.get_secret_value() if key else None,
-            deadlines=Deadlines(limits.first_byte_ms, limits.idle_ms, limits.total_ms),
-            request_id=planned.id,
-        )
+    async def _keep_pace(self) -> None:
+        if self._pace:
+            await self._pace.acquire()
+
+    async def _measure(self, warm: httpx.AsyncClient, planned: PlannedRequest, key: SecretStr | None) -> None:
+        """One request, measured and recorded. An attempt that is refused for a parameter is no measurement of the model: it is
+        logged, and the request goes out again without that parameter; the row is wholly that of the last attempt.
+        """
+        refused: dict[str, str] = {}  # parameter -> when this request was refused for it
+        while True:
+            if stopped := self._stopped(planned):  # while this request waited for its turn
+                self._run.budget.settle(planned.most_usd, None, may_be_billed=False)
+                await self._record(self._skipped(planned, *stopped))
+                return
+            if not refused:
+                await _whole(self._run.recorder.intend, planned.id)  # on disk before the call: nothing is paid unseen
+            created_at = datetime.now(UTC)
+            parameters: list[str] = []
+            measured = await self._attempt(warm, planned, key, refused, parameters.append)
+            if not parameters or len(refused) == _MOST_REFUSED:
+                break
+            refused[parameters[0]] = to_text(created_at)
+            self._run.log.warning(
+                "a parameter was refused; the request goes out without it",
+                id=planned.id,
+                model=planned.model,
+                parameter=parameters[0],
+                status_code=measured.status_code,
+                error_message=measured.error_message,
+            )
+            await self._keep_pace()
+        if refused and _was_accepted(measured):
+            await self._rejections.learn(planned, refused)
         result = self._result(planned, measured, created_at)
         self._run.budget.settle(planned.most_usd, result.cost_usd, may_be_billed=_may_be_billed(result))
         if planned.item.grader and planned.item.expected_answer is not None and result.outcome == "ok":
@@ -149,6 +167,30 @@ class ProviderRun:
         self._has_answered |= result.success
         if result.error_type in _REFUSALS:
             self._refused.add(planned.model)
+
+    async def _attempt(
+        self,
+        warm: httpx.AsyncClient,
+        planned: PlannedRequest,
+        key: SecretStr | None,
+        refused: Collection[str],
+        on_refused: Callable[[str], None],
+    ) -> Measurement:
+        """Send the request without the parameters that its model is known to refuse and those it has just `refused`."""
+        limits = self._run.settings.benchmark
+        rejected = self._rejections.known(planned) | frozenset(refused)
+        async with self._client(warm) as client:
+            return await measure(
+                client,
+                self._spec,
+                planned.external_id,
+                planned.item.prompt,
+                api_key=key.get_secret_value() if key else None,
+                deadlines=Deadlines(limits.first_byte_ms, limits.idle_ms, limits.total_ms),
+                request_id=planned.id,
+                wording=wording_of(self._spec, planned.external_id, raw=planned.entry, rejected=rejected),
+                on_refused=on_refused,
+            )
 
     def _stopped(self, planned: PlannedRequest) -> tuple[str, str] | None:
         """Why this request is not sent (error type and message), if an earlier refusal is about it too."""
@@ -210,6 +252,11 @@ def _may_be_billed(result: BenchmarkResult) -> bool:
     if result.status_code is not None:
         return result.status_code < httpx.codes.MULTIPLE_CHOICES
     return result.error_type not in {"connect", "dns", "tls"}
+
+
+def _was_accepted(measured: Measurement) -> bool:
+    """Whether the provider took the request: only then is it known that what was left out had been the trouble."""
+    return measured.status_code is not None and httpx.codes.is_success(measured.status_code)
 
 
 def _context(result: BenchmarkResult) -> dict[str, Any]:
