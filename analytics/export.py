@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from analytics.errors import UnknownName
 from analytics.lake import Lake, Reading
+from analytics.results import read_results
 from analytics.routing.published import SnapshotUnreadable, read_published
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -21,10 +22,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def exportable(lake_folder: Path, scoring_folder: Path) -> dict[str, Callable[[], Reading]]:
     """Every table that can be exported by name, each as a function that reads it.
 
-    A snapshot's tables come from real evidence where there is any, else from simulated evidence.
+    Results are those that count now, at corrected prices. A snapshot's tables come from real evidence where there is any, else
+    from simulated evidence.
     """
     lake = Lake(lake_folder)
     tables: dict[str, Callable[[], Reading]] = {name: partial(lake.read, name) for name in lake.manifest().tables}
+    if "benchmark_results" in tables:
+        tables["benchmark_results"] = partial(read_results, lake)
     for pointer in ("CURRENT", "CURRENT-simulated"):
         try:
             published = read_published(scoring_folder, pointer)

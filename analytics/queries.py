@@ -1,7 +1,7 @@
 """The ready queries: `sql/queries/<name>.sql` over the lake.
 
 A file opens with what it answers (`-- mean latency by provider ...`); a second line `-- window: 24 hours` binds `$since` to that
-long before `$as_of`. Rows of deleted runs are not in the tables.
+long before `$as_of`. Rows of deleted runs are not in the tables, and costs are by corrected prices.
 """
 
 import json
@@ -13,11 +13,11 @@ from functools import cache
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from analytics import duck, sqlfiles
 from analytics.errors import BadRows, UnknownName
 from analytics.lake import EVENTS, Lake, Reading, schema
+from analytics.results import read_results
 
 _WINDOW = re.compile(r"^-- window: (\d+) (hours|days)$", re.MULTILINE)
 _BOUND = frozenset({"as_of", "since"})  # by us; everything else is asked of the user
@@ -68,14 +68,10 @@ def run_query(
 def _read(lake: Lake, table: str, sql: str, since: datetime | None) -> Reading:
     """A table's rows, of those columns that the SQL could mean: a column that it reads is named in it."""
     words = set(re.findall(r"\w+", sql))
-    is_results = table == "benchmark_results"
-    columns = [name for name in schema(table).names if name in words or (is_results and name == "run_id")]
-    reading = lake.read(table, since=since if table in EVENTS else None, columns=columns)
-    if not is_results:
-        return reading
-    deleted = lake.read("tombstones", columns=["run_id"])
-    kept = reading.rows.filter(pc.invert(pc.is_in(reading.rows["run_id"], deleted.rows["run_id"].combine_chunks())))
-    return Reading(kept, (*reading.corrupt, *deleted.corrupt))
+    columns = [name for name in schema(table).names if name in words]
+    if table == "benchmark_results":
+        return read_results(lake, since=since, columns=columns)
+    return lake.read(table, since=since if table in EVENTS else None, columns=columns)
 
 
 @cache

@@ -113,10 +113,12 @@ def score(lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False)
 def _gather(lake: Lake, partials: Partials, *, full: bool) -> _Evidence:
     manifest = lake.manifest()
     deleted, corrupt = _deleted_runs(lake, manifest)
+    repricings = lake.load_all("repricings", manifest.table("repricings").files)
+    corrupt += repricings.corrupt
     parts = {name: [table] for name, table in partials.empty().items()}
     digests, reused = {}, 0
     for day_name in manifest.days():
-        day = partials.day(lake, manifest, day_name, deleted, anew=full)
+        day = partials.day(lake, manifest, day_name, deleted, repricings.rows, anew=full)
         digests[day_name] = day.digest
         reused += day.is_reused
         corrupt += day.corrupt

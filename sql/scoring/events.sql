@@ -18,7 +18,7 @@ with requests as (
         case when r.token_source = 'provider' then r.tps end as tps,
         r.input_tokens,
         r.output_tokens,
-        r.cost_usd,
+        case when c.id is null then r.cost_usd else c.cost_usd end as cost_usd,
         r.confidence,
         case when r.benchmark_id is not null and r.outcome = 'ok' then r.correct end as correct,
         cast(null as boolean) as cache_hit,
@@ -26,6 +26,7 @@ with requests as (
         t.run_id is not null as is_deleted
     from benchmark_results as r
     left join tombstones as t on r.run_id = t.run_id
+    left join repriced_costs as c on r.id = c.id
     union all
     select
         'live' as source,
