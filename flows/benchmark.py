@@ -4,15 +4,24 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from flows.artifacts import ProgressArtifact, leave_table
-from flows.errors import AlreadyMeasuring
+from flows.errors import NotMyTurn
 from flows.jobs.benchmark import BenchmarkReport, BenchmarkRequest, run_benchmark
 from flows.jobs.progress import Progress
 from flows.jobs.score import run_score
 from flows.logs import open_log
-from flows.orchestration import SESSION, Session, as_flow, as_task, session, who_triggered
+from flows.orchestration import (
+    SESSION,
+    Session,
+    as_flow,
+    as_task,
+    require_newest,
+    schedule_slot,
+    session,
+    who_triggered,
+)
 from flows.settings import Settings
 from flows.summary import summarize
 
@@ -35,23 +44,28 @@ async def benchmark(
 ) -> dict[str, Any]:
     """Measure, land and score. What is left out is as configured; without providers and models, all active ones.
 
-    While another benchmark is under way in this house nothing is measured: a late burst of scheduled runs is one run.
+    Nothing is measured while another benchmark is under way in this house, and once for each slot of a schedule: a late burst,
+    a backfill and a repeated slot are one run, that of the newest slot.
     `triggered_by` is by default `cron-job` when a schedule started this run, else `manual`.
     """
-    request = BenchmarkRequest(
-        providers=tuple(providers or ()), models=tuple(models or ()), workload=workload, sample=sample, repeats=repeats, concurrency=concurrency,
-        sequential=sequential, cold=cold, max_usd=max_usd, run_name=run_name, triggered_by=triggered_by or who_triggered(), seed=seed,
-    )  # fmt: skip
     mine = session()
     mine.has_begun = True
     log = open_log(mine.settings.home.logs)
+    slot = await schedule_slot(log)
+    request = BenchmarkRequest(
+        providers=tuple(providers or ()), models=tuple(models or ()), workload=workload, sample=sample, repeats=repeats, concurrency=concurrency,
+        sequential=sequential, cold=cold, max_usd=max_usd, run_name=run_name, triggered_by=triggered_by or who_triggered(), seed=seed, slot=slot,
+    )  # fmt: skip
     try:
+        if slot:
+            await require_newest(slot, log)
         async with ProgressArtifact(log, mine.progress) as progress:
             report = await run_benchmark(
                 mine.settings, request, progress, each=lambda key, job: as_task(f"measure {key}", job)
             )
-    except AlreadyMeasuring as other:
+    except NotMyTurn as other:
         log.warning("a benchmark was not begun", message=str(other))
+        get_run_logger().warning("Not begun: %s", other)
         return {"not_begun": str(other)}
     await leave_table(summarize(report.results), report.run_name, log)
     mine.report = report
@@ -75,6 +89,7 @@ def watched_benchmark(settings: Settings, request: BenchmarkRequest, progress: P
     mine = Session(settings, progress)
     SESSION.set(mine)
     parameters = asdict(request) | {"providers": list(request.providers), "models": list(request.models)}
+    del parameters["slot"]  # a person's run fills none
     try:
         asyncio.run(benchmark(**parameters, then_score=False))
     except Exception as error:

@@ -6,7 +6,9 @@
     ├── UsageError         (exit 2) the command or the configuration is wrong; nothing was changed
     ├── SecretUnavailable  (fail closed) a provider's key cannot be had: no request goes out
     ├── NothingToMeasure   (exit 1) no active model matches, or no provider is there
-    └── AlreadyMeasuring   (exit 1) another benchmark is under way in this house
+    └── NotMyTurn          (exit 1) nothing was begun, because another run does what was asked
+        ├── AlreadyMeasuring   another benchmark is under way in this house
+        └── SlotTaken          another run fills this slot of the schedule, or a later one
 """
 
 from typing import Literal
@@ -34,5 +36,13 @@ class NothingToMeasure(FlowError):
     """A run would have no requests."""
 
 
-class AlreadyMeasuring(FlowError):
+class NotMyTurn(FlowError):
+    """Nothing was begun, because another run does what was asked."""
+
+
+class AlreadyMeasuring(NotMyTurn):
     """Another benchmark is under way: two at once would disturb each other's latencies."""
+
+
+class SlotTaken(NotMyTurn):
+    """Another run fills this slot of a schedule, or a later one of the same deployment."""

@@ -22,6 +22,7 @@ from flows.budget import Budget
 from flows.errors import AlreadyMeasuring, NothingToMeasure, UsageError
 from flows.jobs.progress import Progress, Unwatched
 from flows.jobs.provider import ProviderRun, RunContext, land
+from flows.jobs.slots import Slot, claim, require_free
 from flows.logs import open_log
 from flows.plan import Plan, make_plan, sample
 from flows.settings import Settings
@@ -38,7 +39,8 @@ Each = Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]]
 class BenchmarkRequest:
     """What a caller asks to be measured; None means "as configured".
 
-    `providers` and `models` are keys; empty means all active ones. `sample` keeps that many questions of each domain.
+    `providers` and `models` are keys; empty means all active ones. `sample` keeps that many questions of each domain. `slot` is
+    that of the schedule that asks; None for everybody else.
     """
 
     providers: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ class BenchmarkRequest:
     run_name: str | None = None
     triggered_by: str = "manual"
     seed: int | None = None
+    slot: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,8 @@ async def run_benchmark(
     """Measure what `request` asks for and land it.
 
     `each(provider, job)` runs one provider's job: under Prefect as a task of its own. Raises UsageError,
-    NothingToMeasure, AlreadyMeasuring, and BadProvider for a row that cannot be used, before anything is written; SpoolFull
-    when results could not be recorded. A run that is interrupted keeps what it measured, and the requests that were under
+    NothingToMeasure, AlreadyMeasuring, SlotTaken, and BadProvider for a row that cannot be used, before anything is written;
+    SpoolFull when results could not be recorded. A run that is interrupted keeps what it measured, and the requests that were under
     way become `aborted` rows.
     """
     began = time.monotonic()
@@ -102,6 +105,8 @@ async def run_benchmark(
     watcher = progress or Unwatched()
     with open_store(settings) as store, _alone_in(settings):
         await asyncio.to_thread(settle, spool, store, log)
+        if request.slot:
+            await asyncio.to_thread(require_free, request.slot, store, spool)
         plan, workload = _plan(store, settings, request)
         specs = _specs(store, plan)
         run = _run_row(settings, request, plan, workload)
@@ -109,6 +114,11 @@ async def run_benchmark(
             one.skeleton(run["id"], workload, run["started_at"]) for share in plan.requests.values() for one in share
         ]
         recorder = await asyncio.to_thread(spool.open_run, run, planned)
+        try:
+            await asyncio.to_thread(claim, run, store, log)
+        except BaseException:
+            recorder.withdraw()
+            raise
         context = RunContext(
             run_id=run["id"],
             settings=settings,
@@ -252,6 +262,7 @@ def _run_row(settings: Settings, request: BenchmarkRequest, plan: Plan, workload
         "seed": plan.seed,
         "planned": plan.size,
         "max_usd": _chosen(request.max_usd, settings.benchmark.max_usd),
+        "slot": str(request.slot) if request.slot else None,
         "started_at": started_at,
         "finished_at": None,
     }
