@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+from analytics.store.pricing import PriceLimits
 from analytics.store.rows import Row
 
 
@@ -54,7 +55,9 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class CatalogChange:
-    """What a sync changed: counts of models, of new price rows, and (external id, reason) of entries it could not take."""
+    """What a sync changed: counts of models and of new prices, (external id, reason) of entries it could not take and of prices
+    that it put into quarantine now.
+    """
 
     discovered: int = 0
     added: int = 0
@@ -62,6 +65,7 @@ class CatalogChange:
     vanished: int = 0
     prices: int = 0
     rejected: tuple[tuple[str, str], ...] = ()
+    quarantined: tuple[tuple[str, str], ...] = ()
 
 
 class Store(Protocol):
@@ -127,13 +131,15 @@ class Store(Protocol):
         *,
         active: Collection[str] | Literal["all"] = (),
         price_source: str | None = None,
+        price_limits: PriceLimits | None = None,
     ) -> CatalogChange:
         """Make the catalog of one provider what it lists now; `models` have the fields of `providers.records.Model`.
 
         Models keep their ids; one that is no longer listed becomes unavailable, unless it was added by hand. `active` are the
         external ids that are benchmarked from their first appearance on. A price row is added when a price changed, from
-        `price_source` (by default provider_api, or simulated). What an admin set is never touched: overrides, models added by
-        hand, prices from `admin` or `settings`. An empty list where there were models counts as a failed sync.
+        `price_source` (by default provider_api, or simulated) or the entry's own; `analytics.store.pricing` says which price
+        counts, and what `price_limits` keep in quarantine. What an admin set is never touched: overrides, models added by hand,
+        prices from `admin`. An empty list where there were models counts as a failed sync.
         UnknownName if there is no such provider.
         """
 

@@ -20,6 +20,7 @@ import uuid_utils
 from analytics.durable import make_directory, sync_directory
 from analytics.errors import BadRows, SchemaMismatch, StoreUnavailable, UnknownName
 from analytics.store import catalog_sync, feedback, landing, schema
+from analytics.store.pricing import PriceLimits
 from analytics.store.protocol import Batch, CatalogChange, Landing, Page
 from analytics.store.rows import Row, clean, from_sqlite, mended, now_text, to_sqlite
 from analytics.store.schema import Table
@@ -172,9 +173,10 @@ class SqliteStore:
         *,
         active: Collection[str] | Literal["all"] = (),
         price_source: str | None = None,
+        price_limits: PriceLimits | None = None,
     ) -> CatalogChange:
         with self._transaction() as connection:
-            return catalog_sync.apply(connection, provider_key, models, synced_at, active, price_source)
+            return catalog_sync.apply(connection, provider_key, models, synced_at, active, price_source, price_limits)
 
     def catalog_failed(self, provider_key: str, error: str, at: str) -> None:
         with self._transaction() as connection:
