@@ -14,12 +14,12 @@ import orjson
 
 from analytics.errors import BadRows, UnknownName
 from analytics.store import schema
+from analytics.store.pricing import HISTORY_COLUMNS, Offer, PriceLimits, histories, judge, offer_of
 from analytics.store.protocol import CatalogChange
-from analytics.store.rows import clean, mended, new_id, stable_id, to_sqlite
+from analytics.store.rows import Row, clean, mended, stable_id, to_sqlite
 
 _DESCRIBED = ("display_name", "model_type", "capabilities", "cost_tier", "context_window", "metadata")
-_PRICES = ("input_price_per_m", "output_price_per_m")
-_KEPT_PRICES = {"admin", "settings"}  # sources that a sync does not overrule
+_TIER = _DESCRIBED.index("cost_tier")
 _AT_ONCE = 500  # rows a batch
 
 _Values = tuple[Any, ...]
@@ -27,13 +27,13 @@ _Values = tuple[Any, ...]
 
 @dataclass(slots=True)
 class _Listing:
-    """What a provider lists, by external id: how its row shall read (in the order of `_DESCRIBED`), and its prices.
+    """What a provider lists, by external id: how its row shall read (in the order of `_DESCRIBED`), and its price.
 
     `names` are all that it lists, those included that are `rejected`, with the reason.
     """
 
     rows: dict[str, _Values] = field(default_factory=dict)
-    prices: dict[str, _Values] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
     names: dict[str, None] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
 
@@ -61,6 +61,7 @@ def apply(
     synced_at: str,
     active: Collection[str] | Literal["all"],
     price_source: str | None,
+    price_limits: PriceLimits | None = None,
 ) -> CatalogChange:
     """What `Store.apply_catalog` says, for a transaction that is open."""
     provider_id, is_simulated = _provider(connection, provider_key)
@@ -69,12 +70,14 @@ def apply(
         # A key of another scope or a fault of theirs: routing with yesterday's catalog beats routing with none.
         fail(connection, provider_key, "the provider listed no models; the last known catalog stays in use", synced_at)
         return CatalogChange()
-    listing = _read(models, provider_key)
+    listing = _read(models, provider_key, price_source or ("simulated" if is_simulated else "provider_api"))
+    prices = _judge(connection, provider_id, provider_key, listing, moment, price_limits or PriceLimits())
     known = _compare(connection, provider_id, listing)
     updated = set(_update(connection, listing, known, moment))
     added = _insert(connection, listing, known, (provider_key, provider_id), active, moment)
-    source = price_source or ("simulated" if is_simulated else "provider_api")
-    priced = _apply_prices(connection, provider_id, listing, {**known.ids, **added}, source, moment)
+    prices = {name: row for name, row in prices.items() if name in listing.rows}
+    _write_prices(connection, list(prices.values()))
+    priced = {name for name, row in prices.items() if row["quarantine_reason"] is None}
     connection.executemany(
         "update models set is_available = 0, updated_at = ? where id = ?", [(moment, model) for model in known.gone]
     )
@@ -89,6 +92,7 @@ def apply(
         vanished=len(known.gone),
         prices=len(priced),
         rejected=tuple(rejected),
+        quarantined=tuple((name, row["quarantine_reason"]) for name, row in prices.items() if name not in priced),
     )
 
 
@@ -117,7 +121,7 @@ def _has_available(connection: sqlite3.Connection, provider_id: str) -> bool:
     return connection.execute(statement, (provider_id,)).fetchone() is not None
 
 
-def _read(models: Iterable[Mapping[str, Any]], provider_key: str) -> _Listing:
+def _read(models: Iterable[Mapping[str, Any]], provider_key: str, price_source: str) -> _Listing:
     """Each entry once, the first of its name, as the database will have it."""
     listing = _Listing()
     for entry in models:
@@ -126,16 +130,15 @@ def _read(models: Iterable[Mapping[str, Any]], provider_key: str) -> _Listing:
             continue
         listing.names[name] = None
         try:
-            described, prices = _described(entry, f"{provider_key}/{name}")
+            listing.offers[name] = offer_of(entry, price_source)
+            listing.rows[name] = _described(entry, f"{provider_key}/{name}")
         except BadRows as error:
             listing.rejected[name] = str(error)
-        else:
-            listing.rows[name], listing.prices[name] = described, prices
     return listing
 
 
-def _described(entry: Mapping[str, Any], key: str) -> tuple[_Values, _Values]:
-    """An entry's values of `_DESCRIBED`, and of `_PRICES`."""
+def _described(entry: Mapping[str, Any], key: str) -> _Values:
+    """An entry's values of `_DESCRIBED`."""
     name = entry.get("external_id")
     if name is None:
         raise BadRows(f"{key}: name is missing")
@@ -148,28 +151,23 @@ def _described(entry: Mapping[str, Any], key: str) -> tuple[_Values, _Values]:
         "context_window": entry.get("context_window"),
     }
     row = to_sqlite(clean(schema.table("models"), given, key, whole=False))
-    row["metadata"] = _metadata(entry.get("raw") or {}, key)
-    prices = clean(schema.table("prices"), {price: entry.get(price) for price in _PRICES}, key, whole=False)
-    if any(price is not None and price < 0 for price in prices.values()):
-        raise BadRows(f"{key}: a price is below 0")
-    return tuple(row[column] for column in _DESCRIBED), tuple(prices[price] for price in _PRICES)
+    row["metadata"] = _metadata(entry.get("raw") or b"{}", key)
+    return tuple(row[column] for column in _DESCRIBED)
 
 
-def _metadata(raw: Any, key: str) -> str:
-    """The provider's entry as JSON text; text is taken as it stands, if it is a JSON object."""
-    if isinstance(raw, str) and "\\u0000" not in raw:
-        try:
-            if isinstance(orjson.loads(raw), dict):
-                return raw
-        except orjson.JSONDecodeError:
-            pass  # in another way it may still be JSON: `clean` knows
-    return str(to_sqlite(clean(schema.table("models"), {"metadata": raw}, key, whole=False))["metadata"])
+def _metadata(raw: Any, key: str) -> bytes:
+    """The provider's entry as JSON in UTF-8. Bytes are taken as they stand, as those of an object, if a database keeps all in them."""
+    if isinstance(raw, bytes):
+        if b"\\u0000" not in raw:
+            return raw
+        raw = raw.decode()
+    return str(to_sqlite(clean(schema.table("models"), {"metadata": raw}, key, whole=False))["metadata"]).encode()
 
 
 def _compare(connection: sqlite3.Connection, provider_id: str, listing: _Listing) -> _Difference:
     """Hold the provider's models against the listing. Of a model added by hand every word is its admin's."""
     found = _Difference()
-    columns = ", ".join(("id", "name", "is_available", "is_manual", *_DESCRIBED))
+    columns = ", ".join(("id", "name", "is_available", "is_manual", *_DESCRIBED[:-1], "cast(metadata as blob)"))
     statement = f"select {columns} from models where provider_id = ?"  # noqa: S608  # names of ours
     for model_id, name, is_available, is_manual, *described in connection.execute(statement, (provider_id,)):
         found.ids[name] = model_id
@@ -192,6 +190,10 @@ def _is_same(known: _Values, now: _Values) -> bool:
     return known[:-1] == now[:-1] and orjson.loads(known[-1]) == orjson.loads(now[-1])
 
 
+def _as_text(row: _Values) -> _Values:
+    return *row[:-1], row[-1].decode()
+
+
 def _update(connection: sqlite3.Connection, listing: _Listing, known: _Difference, moment: str) -> list[str]:
     """Write what changed; the external ids of models that did."""
     settings = ", ".join(f"{column} = ?" for column in (*_DESCRIBED, "synced_at", "updated_at"))
@@ -199,7 +201,7 @@ def _update(connection: sqlite3.Connection, listing: _Listing, known: _Differenc
         connection,
         f"update models set {settings}, is_available = 1 where id = ?",  # noqa: S608  # names of ours
         known.changed,
-        lambda name: (*listing.rows[name], moment, moment, known.ids[name]),
+        lambda name: (*_as_text(listing.rows[name]), moment, moment, known.ids[name]),
     )
     refused |= _write(
         connection,
@@ -227,7 +229,7 @@ def _insert(
     def row(name: str) -> _Values:
         is_active = active == "all" or name in active
         key = f"{provider_key}/{name}"
-        return new[name], key, name, provider_id, is_active, moment, moment, moment, *listing.rows[name]
+        return new[name], key, name, provider_id, is_active, moment, moment, moment, *_as_text(listing.rows[name])
 
     statement = f"insert into models ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"  # noqa: S608  # names of ours
     refused = _write(connection, statement, list(new), row)
@@ -256,30 +258,43 @@ def _write(
     return refused
 
 
-def _apply_prices(
+def _judge(
     connection: sqlite3.Connection,
     provider_id: str,
+    provider_key: str,
     listing: _Listing,
-    ids: Mapping[str, str],
-    source: str,
     moment: str,
-) -> set[str]:
-    """Add a price row where the provider gives a price and it is not the one in force; the external ids of these models."""
-    newest = {
-        model: (tuple(prices), known_source)
-        for model, known_source, *prices in connection.execute(
-            f"select p.model_id, p.source, p.{', p.'.join(_PRICES)} from models as m inner join prices as p on p.id = ("  # noqa: S608  # names of ours
-            "select q.id from prices as q where q.model_id = m.id order by q.timestamp desc, q.id desc limit 1"
-            ") where m.provider_id = ?",
+    limits: PriceLimits,
+) -> dict[str, Row]:
+    """The rows of `prices` to add, by external id. A model whose listed price does not count keeps the cost tier it has."""
+    models = connection.execute("select name, id, cost_tier from models where provider_id = ?", (provider_id,))
+    known = {name: (model_id, tier) for name, model_id, tier in models}
+    history = histories(
+        connection.execute(
+            f"select {', '.join(HISTORY_COLUMNS)} from prices where provider_id = ? order by timestamp, id",  # noqa: S608  # names of ours
             (provider_id,),
         )
-    }
-    rows = {}
-    for name in listing.rows:
-        prices, known = listing.prices[name], newest.get(ids[name])
-        is_kept = known is not None and (known[1] in _KEPT_PRICES or known[0] == prices)
-        if not is_kept and any(price is not None for price in prices):
-            rows[name] = (new_id(), provider_id, ids[name], source, moment, *prices)
-    columns = ", ".join(("id", "provider_id", "model_id", "source", "timestamp", *_PRICES))
-    connection.executemany(f"insert into prices ({columns}) values (?, ?, ?, ?, ?, ?, ?)", rows.values())  # noqa: S608  # names of ours
-    return set(rows)
+    )
+    added = {}
+    for name, row in listing.rows.items():
+        model_id, tier = known.get(name) or (stable_id("model", f"{provider_key}/{name}"), None)
+        verdict = judge(
+            listing.offers[name],
+            history.get(model_id),
+            model_id=model_id,
+            provider_id=provider_id,
+            moment=moment,
+            limits=limits,
+        )
+        if not verdict.counts:
+            listing.rows[name] = (*row[:_TIER], tier, *row[_TIER + 1 :])
+        if verdict.row is not None:
+            added[name] = verdict.row
+    return added
+
+
+def _write_prices(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    if rows:
+        columns = tuple(rows[0])
+        statement = f"insert into prices ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"  # noqa: S608  # names of ours
+        connection.executemany(statement, (tuple(row.values()) for row in rows))
