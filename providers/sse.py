@@ -4,10 +4,9 @@ Lines are split on CR, LF and CRLF alone: JSON strings may hold U+2028, U+0085 a
 splitter would take for line ends.
 """
 
+import json
 import re
 from dataclasses import dataclass
-
-import orjson
 
 from providers.errors import Garbled
 
@@ -129,7 +128,7 @@ class EventReader:
 
 def _is_json(data: str) -> bool:
     try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
+        json.loads(data)  # as lenient as whoever reads the event: NaN and half a surrogate pair are let pass
+    except (ValueError, RecursionError):
         return False
     return True

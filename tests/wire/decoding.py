@@ -1,10 +1,13 @@
 """Decode a stream, and hold that it decodes alike however it is cut and whatever its line ends are."""
 
-import json
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from wire.framing import in_every_form, read
+import httpx
+from wire.framing import FORMS, bytewise, in_every_form, read
+from wire.loopback import CHAT, MESSAGES, request
+from wire.vendors import stream
 
 from providers.dialects import DIALECTS
 from providers.dialects.deltas import (
@@ -20,7 +23,10 @@ from providers.dialects.deltas import (
     UsageDelta,
 )
 from providers.errors import WireError
-from providers.records import Usage
+from providers.records import Measurement, Usage
+from providers.sse import Event
+
+__all__ = ["Said", "add_up", "decode", "measured", "stream"]
 
 
 @dataclass
@@ -64,30 +70,25 @@ class Said:
                 self.ended = True
 
 
-def stream(*payloads: Any) -> bytes:
-    """Payloads as events: bytes as they are, a string as data, (name, payload) with an event line, else JSON."""
-    out = b""
-    for payload in payloads:
-        if isinstance(payload, bytes):
-            out += payload
-            continue
-        name, body = payload if isinstance(payload, tuple) else (None, payload)
-        text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-        out += (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
-    return out
-
-
 def decode(dialect: str, *payloads: Any) -> Said:
     """What the stream of these events says, in every form that it may arrive in."""
     whole = stream(*payloads)
-    events = read([whole])
-    for form, seen in in_every_form(whole):
-        assert seen == events, form
-    decoder, said = DIALECTS[dialect].Decoder(), Said()
-    for event in events:
-        for delta in decoder.feed(event):
-            said.take(delta)
-    return said
+    said = _deltas(dialect, read([whole]))
+    for form, events in in_every_form(whole):
+        assert repr(_deltas(dialect, events)) == repr(said), form
+    return add_up(said)
+
+
+async def measured(dialect: str, whole: bytes) -> Measurement:
+    """What a measurement makes of a stream, in every form and whole as well as byte by byte, times aside."""
+    seen = [
+        await _measure(dialect, pieces)
+        for rewrite in FORMS.values()
+        for pieces in ([rewrite(whole)], bytewise(rewrite(whole)))
+    ]
+    for other, form in zip(seen, [name for name in FORMS for _ in range(2)], strict=True):
+        assert _timeless(other) == _timeless(seen[0]), form
+    return seen[0]
 
 
 def add_up(deltas: list[Delta]) -> Said:
@@ -95,3 +96,29 @@ def add_up(deltas: list[Delta]) -> Said:
     for delta in deltas:
         said.take(delta)
     return said
+
+
+def _deltas(dialect: str, events: list[Event]) -> list[Delta]:
+    decoder = DIALECTS[dialect].Decoder()
+    return [delta for event in events for delta in decoder.feed(event)]
+
+
+class _Pieces(httpx.AsyncByteStream):
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+async def _measure(dialect: str, pieces: list[bytes]) -> Measurement:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Pieces(pieces))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        return await request(client, MESSAGES if dialect == "messages" else CHAT)
+
+
+def _timeless(measurement: Measurement) -> dict[str, Any]:
+    return {name: value for name, value in asdict(measurement).items() if not name.endswith("_ms") and name != "tps"}
