@@ -39,8 +39,7 @@ left join lateral (
     order by q.timestamp desc, q.id desc
     limit 1
 ) as price on true;
-select scorehouse.describe(
-    'public.catalog', 'A model as everyone but a sync sees it: what the admin set, else what the provider says, with its price', '{
+select scorehouse.describe('public.catalog', 'A model as everyone but a sync sees it: what the admin set, else what the provider says', '{
     "model_id": "UUID of the model",
     "id": "Key of the model: provider key / external id",
     "provider_id": "Key of its provider",
