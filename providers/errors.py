@@ -42,7 +42,7 @@ class WireError(ProviderError):
 
 
 class ConnectFailed(WireError):
-    """`error_type` is connect, dns or tls."""
+    """`error_type` is dns, address (none that the provider may have), connect or tls."""
 
 
 @dataclass(eq=False)

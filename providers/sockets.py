@@ -155,7 +155,8 @@ async def connect(
     kernel_stamps: bool = True,
     is_private_allowed: bool = False,
 ) -> Wire:
-    """Connect to the first address of `host` that answers; `enter` is told of the phases dns and connect.
+    """Connect to the first address of `host` that answers; `enter` is told of the phases dns and connect, and of
+    address if none of those that were found may be connected to.
 
     Addresses are tried one after another, and only those that the host may have (see `addresses`): a name is not asked for
     a second time between the check and the connection. Raises SocketFailed with the last one's reason.
@@ -170,6 +171,7 @@ async def connect(
     try:
         found = addresses.permitted(host, found, is_private_allowed=is_private_allowed)
     except addresses.NotPermitted as error:
+        enter("address")
         raise SocketFailed(str(error)) from None
     why = "the name has no address"
     for family, kind, protocol, _, address in found:

@@ -36,7 +36,7 @@ class Marks:
 
     `connect_*` stay None on a warm connection. The last byte of the request was handed over at `last_write_ns` and taken
     by `written_ns`. `read` is the arrival of the bytes handed out last, `headers` of those that completed the response's
-    headers. `phase` is what was being done: queue, dns, connect, tls, exchange.
+    headers. `phase` is what was being done: queue, dns, address, connect, tls, exchange.
     """
 
     phase: str = "queue"
@@ -325,7 +325,7 @@ def _wire_error(error: Exception, marks: Marks) -> WireError:
     if isinstance(error, httpcore.LocalProtocolError):
         return Garbled("malformed", "the request is no valid HTTP")  # its text would hold the header, perhaps a key
     reason = str(error)
-    if marks.phase in {"dns", "connect", "tls"}:
+    if marks.phase in {"dns", "address", "connect", "tls"}:
         late = isinstance(error, httpcore.TimeoutException)
         return ConnectFailed(marks.phase, "no connection in time" if late else reason)
     if isinstance(error, httpcore.TimeoutException):
