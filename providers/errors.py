@@ -14,6 +14,10 @@ No message holds a URL's query, a header or a key: messages are stored and shown
 """
 
 from dataclasses import dataclass
+from http import HTTPStatus
+
+# Statuses below 500 that say "not now"; 498 is a full Groq.
+_BUSY = frozenset({408, 409, 425, 429, 498})
 
 
 class ProviderError(Exception):
@@ -40,6 +44,13 @@ class WireError(ProviderError):
     def __str__(self) -> str:
         return self.message
 
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may do better in a moment: the network, a deadline, a busy provider; never a matter of keys,
+        money, or the request itself.
+        """
+        return self.error_type in {"connect", "dns", "disconnected"}
+
 
 class ConnectFailed(WireError):
     """`error_type` is dns, address (none that the provider may have), connect or tls."""
@@ -56,9 +67,22 @@ class Refused(WireError):
     parameters: tuple[str, ...] = ()
     retry_after_s: float | None = None
 
+    @property
+    def is_transient(self) -> bool:
+        """A status says so; a 429 may be about money, which its words say."""
+        status = self.status_code
+        if status is None or self.error_type not in {"server", "overloaded", "rate_limit"}:
+            return False
+        return status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
 
 class Stalled(WireError):
     """`error_type` is timeout_first_byte, timeout_idle or timeout_total."""
+
+    @property
+    def is_transient(self) -> bool:
+        """It may be quicker next time."""
+        return True
 
 
 class Garbled(WireError):

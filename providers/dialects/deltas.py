@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from providers.dialects.parameters import Wording
-from providers.errors import WireError
+from providers.errors import Refused, WireError
 from providers.records import Prompt, ProviderSpec, Usage
 from providers.sse import Event
 
@@ -113,5 +113,5 @@ class DialectModule(Protocol):
     def decode_json(self, body: bytes) -> list[Delta]:
         """The deltas of a whole answer that came as one JSON document; the last is End or Failure."""
 
-    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> WireError:
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Refused:
         """The Refused that an answer with an error status stands for; its message is not redacted yet."""

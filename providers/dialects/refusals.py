@@ -1,11 +1,13 @@
 """Error bodies and error events of both dialects, read into one family."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from providers.dialects import fields
 from providers.errors import Refused
+from providers.rate_limits import retry_after_s
 
 _BY_STATUS: Mapping[int, str] = {
     400: "bad_request",
@@ -82,6 +84,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Refused
         status,
         _code(words),
         _parameters(payload),
+        retry_after_s(headers, datetime.now(UTC)),
     )
 
 
