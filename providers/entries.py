@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import orjson
+
 from providers.dialects.fields import items, mapping, string
 from providers.records import Model
 from providers.redact import label
@@ -67,6 +69,10 @@ def read_entry(entry: Any, *, zero_is_free: bool = True) -> tuple[Model, str | N
     """
     if not isinstance(entry, dict):
         raise BadEntry("not an object")
+    try:
+        raw = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:  # what cannot be written again (half a surrogate pair) is no text
+        raise BadEntry(str(error)) from None
     external_id = next(
         (name for key in ("id", "name", "model", "model_name") if (name := string(entry.get(key)))), None
     )
@@ -95,7 +101,7 @@ def read_entry(entry: Any, *, zero_is_free: bool = True) -> tuple[Model, str | N
             context_window=context,
             input_price_per_m=prices[0],
             output_price_per_m=prices[1],
-            raw=entry,
+            raw=raw,
         ),
         complaint,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,9 +17,11 @@ from flows.settings import Settings
 from flows.warehouse import open_store
 from providers.catalog import TierThresholds, fetch_catalog
 from providers.errors import BadProvider, ConnectFailed, Refused, WireError
-from providers.records import ProviderSpec
+from providers.records import Model, ProviderSpec
 from providers.specs import make_spec
 from providers.transport import open_client
+
+_MODEL_FIELDS = tuple(field.name for field in fields(Model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,8 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
         log.error("sync failed; the last known catalog stays", provider=row["key"], message=message)
         await asyncio.to_thread(store.catalog_failed, row["key"], message, now)
         return SyncReport(row["key"], error=message, last_synced=row["last_synced"])
-    change = await asyncio.to_thread(
-        store.apply_catalog, row["key"], [asdict(model) for model in catalog.models], now, active=_active(spec)
-    )
+    entries = [_entry(model) for model in catalog.models]
+    change = await asyncio.to_thread(store.apply_catalog, row["key"], entries, now, active=_active(spec))
     if not catalog.models and await asyncio.to_thread(_has_models, store, row["key"]):
         # The store counts an empty list as a failed sync and keeps the last known catalog.
         message = "The provider listed no usable models."
@@ -99,6 +100,11 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
     for entry in catalog.rejected:
         log.warning("a catalog entry is unusable", provider=row["key"], message=entry)
     return SyncReport(row["key"], change=change, rejected=catalog.rejected, last_synced=now)
+
+
+def _entry(model: Model) -> dict[str, Any]:
+    """A model as a store takes it; not `asdict`, which copies all that is in it."""
+    return {name: getattr(model, name) for name in _MODEL_FIELDS}
 
 
 def _has_models(store: Store, provider: str) -> bool:

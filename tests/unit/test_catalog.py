@@ -334,9 +334,10 @@ def test_a_display_name_is_given_or_the_ids_tail(entry: dict[str, Any], name: st
     assert model(entry).display_name == name
 
 
-def test_the_raw_entry_is_kept() -> None:
-    entry = {"id": "m", "owned_by": "somebody", "nested": {"a": [1]}}
-    assert read_entry(entry)[0].raw == entry
+def test_the_raw_entry_is_kept_as_text_that_does_not_depend_on_the_order_of_its_names() -> None:
+    entry = {"id": "m", "owned_by": "somebody", "nested": {"a": [1], "Ä": None}}
+    assert read_entry(entry)[0].raw == '{"id":"m","nested":{"a":[1],"Ä":null},"owned_by":"somebody"}'.encode()
+    assert read_entry(dict(reversed(entry.items())))[0].raw == read_entry(entry)[0].raw
 
 
 JSON = st.recursive(
