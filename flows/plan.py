@@ -32,6 +32,8 @@ class PlannedRequest:
     input_price_per_m: float | None
     output_price_per_m: float | None
     most_usd: float | None
+    cached_input_price_per_m: float | None = None
+    is_price_estimated: bool = False
     rejected_parameters: frozenset[str] = frozenset()
     entry: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,6 +83,12 @@ class Plan:
         """The models that the bound leaves out because their price is unknown."""
         everything = (request for requests in self.requests.values() for request in requests)
         return tuple(sorted({request.model for request in everything if request.most_usd is None}))
+
+    @property
+    def estimated_models(self) -> tuple[str, ...]:
+        """The models whose price is a price library's and not their provider's own word."""
+        everything = (request for requests in self.requests.values() for request in requests)
+        return tuple(sorted({request.model for request in everything if request.is_price_estimated}))
 
 
 def make_plan(
@@ -138,19 +146,25 @@ def _request(row: Mapping[str, Any], provider_id: str, item: Item, repeat: int, 
         input_price_per_m=row["pricing_input"],
         output_price_per_m=row["pricing_output"],
         most_usd=_most_usd(row, item),
+        cached_input_price_per_m=row["pricing_cached_input"],
+        is_price_estimated=bool(row["is_price_estimated"]),
         rejected_parameters=frozenset(row.get("rejected_parameters") or ()),
         entry=row.get("metadata") or {},
     )
 
 
 def _most_usd(row: Mapping[str, Any], item: Item) -> float | None:
-    """A token is at least one byte of UTF-8, so bytes bound the input tokens; a chat template adds a few dozen."""
+    """A token is at least one byte of UTF-8, so bytes bound the input tokens; a chat template adds a few dozen.
+
+    Whether the provider's cache helps is not known before the call: all input is taken at the dearer of its two prices.
+    """
     if row["pricing_input"] is None or row["pricing_output"] is None:
         return None
     text = item.prompt.text + (item.prompt.system or "")
     input_tokens = len(text.encode()) + 64
     output_tokens = item.prompt.max_output_tokens or _ASSUMED_OUTPUT_TOKENS
-    return cost_usd(input_tokens, output_tokens, row["pricing_input"], row["pricing_output"])
+    input_price = max(row["pricing_input"], row["pricing_cached_input"] or 0.0)
+    return cost_usd(input_tokens, output_tokens, input_price, row["pricing_output"])
 
 
 def cost_usd(
@@ -158,8 +172,17 @@ def cost_usd(
     output_tokens: int | None,
     input_price_per_m: float | None,
     output_price_per_m: float | None,
+    cached_input_tokens: int | None = None,
+    cached_input_price_per_m: float | None = None,
 ) -> float | None:
-    """USD of one request at prices per 1M tokens; None as soon as a count or a price is unknown."""
+    """USD of one request at prices per 1M tokens; None as soon as a count or a price is unknown.
+
+    `input_tokens` is the inclusive total; those of it that came from the provider's cache cost the cached price where it is
+    known, else as the others do. `sql/scoring/repriced_costs.sql` and the view `result_costs` have the same formula.
+    """
     if input_tokens is None or output_tokens is None or input_price_per_m is None or output_price_per_m is None:
         return None
-    return (input_tokens * input_price_per_m + output_tokens * output_price_per_m) / 1_000_000
+    cached = min(cached_input_tokens or 0, input_tokens)
+    cached_price = input_price_per_m if cached_input_price_per_m is None else cached_input_price_per_m
+    paid = (input_tokens - cached) * input_price_per_m + cached * cached_price + output_tokens * output_price_per_m
+    return paid / 1_000_000

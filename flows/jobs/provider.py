@@ -208,8 +208,14 @@ class ProviderRun:
         if columns["cost_usd"] is not None:
             columns |= {"cost_source": "provider"}
         elif measured.token_source == "provider":  # noqa: S105  # tokens of text
-            prices = (planned.input_price_per_m, planned.output_price_per_m)
-            cost = cost_usd(columns["input_tokens"], columns["output_tokens"], *prices)
+            cost = cost_usd(
+                columns["input_tokens"],
+                columns["output_tokens"],
+                planned.input_price_per_m,
+                planned.output_price_per_m,
+                columns["cached_input_tokens"],
+                planned.cached_input_price_per_m,
+            )
             if cost is not None:
                 columns |= {"cost_usd": cost, "cost_source": "price", "price_id": planned.price_id}
         return BenchmarkResult(**planned.skeleton(self._run.run_id, self._run.workload, created_at) | columns)

@@ -22,7 +22,8 @@ WORKLOAD = Workload(
 def row(key: str, **more: Any) -> dict[str, Any]:
     provider, _, name = key.partition("/")
     return {"id": key, "provider_id": provider, "external_id": name, "model_id": f"id of {key}", "is_simulated": True,
-            "price_id": "p", "pricing_input": 1.0, "pricing_output": 2.0} | more  # fmt: skip
+            "price_id": "p", "pricing_input": 1.0, "pricing_output": 2.0, "pricing_cached_input": None,
+            "is_price_estimated": False} | more  # fmt: skip
 
 
 def plan(*rows: dict[str, Any], seed: int = 1, repeats: int = 1, workload: Workload = WORKLOAD) -> Plan:
@@ -64,6 +65,24 @@ def test_the_bound_counts_every_byte_as_a_token_and_the_whole_output_limit() -> 
     assert accented.most_usd == cost_usd(2 + 64, 1024, 1.0, 2.0)
 
 
+@pytest.mark.parametrize(("cached", "dearest"), [(0.1, 1.0), (0.0, 1.0), (3.0, 3.0)])
+def test_no_cached_price_lowers_the_bound(cached: float, dearest: float) -> None:
+    (one, *_) = sorted(
+        plan(row("a/1", pricing_cached_input=cached)).requests["a"], key=lambda request: -len(request.item.prompt.text)
+    )
+    assert one.most_usd == cost_usd(4 + 64, 100, dearest, 2.0)
+    for tokens in (0, 30, 68):
+        paid = cost_usd(68, 100, one.input_price_per_m, 2.0, tokens, one.cached_input_price_per_m)
+        assert paid is not None
+        assert one.most_usd is not None
+        assert paid <= one.most_usd + 1e-15
+
+
+def test_models_with_an_estimated_price_are_named() -> None:
+    assert plan(row("a/1"), row("a/2", is_price_estimated=True)).estimated_models == ("a/2",)
+    assert plan(row("a/1", is_price_estimated=None)).estimated_models == ()
+
+
 def test_a_model_without_a_price_is_named_beside_the_bound() -> None:
     made = plan(row("a/1"), row("a/2", pricing_output=None))
     assert made.unpriced_models == ("a/2",)
@@ -73,6 +92,17 @@ def test_a_model_without_a_price_is_named_beside_the_bound() -> None:
 @pytest.mark.parametrize("unknown", [(None, 1, 1.0, 1.0), (1, None, 1.0, 1.0), (1, 1, None, 1.0), (1, 1, 1.0, None)])
 def test_a_cost_is_unknown_as_soon_as_one_of_its_factors_is(unknown: tuple[Any, ...]) -> None:
     assert cost_usd(*unknown) is None
+
+
+@pytest.mark.parametrize(
+    ("cached", "price", "paid"),
+    [(None, 0.5, 1000), (400, 0.5, 800), (400, None, 1000), (400, 0.0, 600), (5000, 0.5, 500), (0, 0.5, 1000)],
+)
+def test_cached_input_is_charged_at_the_cached_price_where_it_is_known(
+    cached: int | None, price: float | None, paid: float
+) -> None:
+    """`input_tokens` is the inclusive total; a count above it is taken for all of it."""
+    assert cost_usd(1000, 10, 1.0, 10.0, cached, price) == pytest.approx((paid + 100) / 1e6)
 
 
 def test_a_free_model_costs_nothing_which_is_not_unknown() -> None:

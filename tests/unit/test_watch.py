@@ -15,7 +15,7 @@ from providers.records import BenchmarkResult, Prompt
 
 CATALOG = [
     {"id": f"p/{name}", "provider_id": "p", "external_id": name, "model_id": name, "is_simulated": True, "price_id": None, "pricing_input": None,
-     "pricing_output": None}
+     "pricing_output": None, "pricing_cached_input": None, "is_price_estimated": None}
     for name in ("a", "b")
 ]  # fmt: skip
 PLAN = make_plan(
