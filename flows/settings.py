@@ -42,11 +42,13 @@ class BenchmarkSettings(_Section):
 
 
 class CatalogSettings(_Section):
-    """Cost tiers in USD per 1M tokens (blended 3 input : 1 output), and the patience of a sync in ms."""
+    """Cost tiers in USD per 1M tokens (blended 3 input : 1 output), and the patience of a sync: in all and between two attempts, ms."""
 
     low_below_usd_per_m: Positive
     standard_below_usd_per_m: Positive
     timeout_ms: Positive
+    attempts: Annotated[int, Field(ge=1, le=20)]
+    retry_wait_max_ms: Positive
 
 
 class RoutingSettings(_Section):
