@@ -11,15 +11,14 @@ from structlog.typing import FilteringBoundLogger
 from analytics.store import CatalogChange, Store, to_text
 from flows.errors import SecretUnavailable, UsageError
 from flows.jobs.configuration import publish
+from flows.jobs.patience import fetch_patiently
 from flows.keys import find_key, variable_name
 from flows.logs import open_log
 from flows.settings import Settings
 from flows.warehouse import open_store
-from providers.catalog import TierThresholds, fetch_catalog
 from providers.errors import BadProvider, ConnectFailed, Refused, WireError
 from providers.records import Model, ProviderSpec
 from providers.specs import make_spec
-from providers.transport import open_client
 
 _MODEL_FIELDS = tuple(field.name for field in fields(Model))
 
@@ -82,9 +81,7 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
         key = found.value
         if found.is_from_environment:
             log.warning("development mode: the key is not from Vault", provider=row["key"], source=found.source)
-        tiers = TierThresholds(settings.catalog.low_below_usd_per_m, settings.catalog.standard_below_usd_per_m)
-        async with open_client(spec) as client, asyncio.timeout(settings.catalog.timeout_ms / 1000):
-            catalog = await fetch_catalog(client, spec, key.get_secret_value() if key else None, tiers=tiers)
+        catalog = await fetch_patiently(spec, key, settings.catalog, log)
     except (WireError, BadProvider, SecretUnavailable, TimeoutError) as error:
         message = _why(error, row, settings, has_key=key is not None)
         log.error("sync failed; the last known catalog stays", provider=row["key"], message=message)
