@@ -109,11 +109,13 @@ class Store(Protocol):
         order: str | None = None,
         page: int = 1,
         per_page: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> Page:
         """One page of the rows that match all `filters`: column -> value, list of values (any of them) or None (is null).
 
         `order` names columns, by commas, each with a leading minus if descending; nulls come last; the key breaks ties.
-        `per_page` None gives everything. UnknownName for a table or column that is not there.
+        `per_page` None gives everything. `columns` are those that the rows have (None: all): a catalog without its `metadata` is a
+        twentieth of it. UnknownName for a table or column that is not there.
         """
 
     def land_results(self, runs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> Landing:

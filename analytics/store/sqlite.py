@@ -144,16 +144,18 @@ class SqliteStore:
         order: str | None = None,
         page: int = 1,
         per_page: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> Page:
         shape = schema.table(table)
         condition, values = _condition(shape, filters or {})
         source = f"from {table} where {condition} "
+        selected = "*" if columns is None else ", ".join(_column(shape, name) for name in columns)
         ordering = f"order by {_ordering(shape, order)} limit ? offset ?"
         window = (-1, 0) if per_page is None else (per_page, (page - 1) * per_page)
         if page < 1 or (per_page is not None and per_page < 1):
             raise UnknownName(f"there is no page {page} of {per_page} rows; both count from 1")
         with self._reading() as connection:
-            items = _fetch(shape, connection.execute(f"select * {source}{ordering}", (*values, *window)))
+            items = _fetch(shape, connection.execute(f"select {selected} {source}{ordering}", (*values, *window)))
             if per_page is None:
                 return Page(items, len(items))
             total = connection.execute(f"select count(*) {source}", values).fetchone()[0]

@@ -141,6 +141,16 @@ class StoreContract:
         with pytest.raises(UnknownName, match="read_all"):
             store.read("providers")
 
+    def test_select_gives_the_columns_that_were_asked_for(self, store: Store) -> None:
+        store.write("providers", [provider("p1", is_active=False), provider("p0")])
+        assert store.select("providers", {"is_active": False}, columns=("key", "is_active")).items == [
+            {"key": "p1", "is_active": False}
+        ]
+        page = store.select("providers", order="-key", page=1, per_page=1, columns=["name"])
+        assert (page.items, page.total) == ([{"name": "P1"}], 2)
+        with pytest.raises(UnknownName, match="has no column 'name; drop table models'"):
+            store.select("providers", columns=["name; drop table models"])
+
     def test_select_filters_orders_and_pages(self, store: Store) -> None:
         rows = [provider(f"p{number}", rate_limit_rpm=number or None, is_active=number != 2) for number in range(5)]
         store.write("providers", rows)
