@@ -1,6 +1,6 @@
 """Where rows are kept: the `Store` protocol, SQLite behind it, and the spool through which results land."""
 
-from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Store
+from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Store, Tally
 from analytics.store.rows import Row, from_text, new_id, now_text, stable_id, to_text
 from analytics.store.run_spool import RunSpool
 from analytics.store.spool import Recovery, Spool
@@ -17,6 +17,7 @@ __all__ = [
     "Spool",
     "SqliteStore",
     "Store",
+    "Tally",
     "from_text",
     "new_id",
     "now_text",

@@ -14,8 +14,8 @@ SIGNALS: Mapping[str, float | None] = {"regenerate": 0.0, "copy": 1.0, "continue
 _FROM_REQUEST = ("model", "is_simulated", "task_type", "agent_id", "tenant_id", "user_id")
 
 
-def submit(connection: sqlite3.Connection, given: Mapping[str, Any]) -> Row:
-    """What `Store.submit_feedback` says, for a transaction that is open."""
+def prepared(given: Mapping[str, Any]) -> Row:
+    """What is said of one opinion, with what follows from that alone: rating, type, id and time. Raises BadRows."""
     table = schema.table("feedback_events")
     cleaned = clean(table, given, "feedback", whole=False)
     row = {name: value for name, value in cleaned.items() if value is not None}
@@ -29,6 +29,21 @@ def submit(connection: sqlite3.Connection, given: Mapping[str, Any]) -> Row:
     row.setdefault("feedback_type", "implicit" if signal else "explicit")
     row.setdefault("id", new_id())
     row.setdefault("created_at", now_text())
+    clean(table, {"model": "not known yet"} | row, "feedback")
+    return row
+
+
+def unknown_message(row: Row) -> UnknownName:
+    """Why an opinion without a model cannot be recorded."""
+    return UnknownName(
+        f"no request carries the message {row.get('message_id')!r}; name the model to rate it all the same"
+    )
+
+
+def submit(connection: sqlite3.Connection, given: Mapping[str, Any]) -> Row:
+    """What `Store.submit_feedback` says, for a transaction that is open."""
+    table = schema.table("feedback_events")
+    row = prepared(given)
     asked = connection.execute(
         f"select {', '.join(_FROM_REQUEST)} from request_events where message_id = ? order by commit_seq desc limit 1",  # noqa: S608  # names of ours
         (row.get("message_id"),),
@@ -36,9 +51,7 @@ def submit(connection: sqlite3.Connection, given: Mapping[str, Any]) -> Row:
     if asked:
         row = {**{name: value for name, value in zip(_FROM_REQUEST, asked, strict=True) if value is not None}, **row}
     elif "model" not in row:
-        raise UnknownName(
-            f"no request carries the message {row.get('message_id')!r}; name the model to rate it all the same"
-        )
+        raise unknown_message(row)
     stored = to_sqlite(clean(table, row, "feedback"))
     names, values = ", ".join(stored), ", ".join(f":{name}" for name in stored)
     connection.execute(

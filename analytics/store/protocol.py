@@ -21,11 +21,21 @@ from analytics.store.rows import Row
 class Batch:
     """Rows of an event table in commit order, and the watermark to read on from.
 
-    A `watermark` below the one that was asked for says that the store was put back to an older state.
+    A watermark is the store's own number: only the order of two of them means anything. A `watermark` below the one that
+    was asked for says that the store was put back to an older state.
     """
 
     rows: list[Row]
     watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The events of one UTC day (`YYYY-MM-DD` of created_at): how many, and the sum of their `id_number`s."""
+
+    day: str
+    rows: int
+    ids: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,12 @@ class Store(Protocol):
         """At most `limit` rows of an event table that were committed after the watermark `after` (None: from the beginning).
 
         No row ever becomes visible at or below a watermark that was given out. Each row carries its `commit_seq`.
+        """
+
+    def tally(self, table: str, after: int | None = None, until: int | None = None) -> list[Tally]:
+        """Count the events behind the watermark `after` up to the watermark `until` (None: all there are now), by day.
+
+        Without `until`, rows count as well that `read` has to hold back because an older transaction is still under way.
         """
 
     def read_all(self, table: str) -> list[Row]:

@@ -5,6 +5,7 @@ JSON columns; times are ISO 8601 text in UTC with microseconds, so that text ord
 back in this form.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -51,6 +52,11 @@ def new_id() -> str:
 def stable_id(kind: str, key: str) -> str:
     """The UUID of something that has a text key ('provider', 'openrouter'): the same wherever and whenever it is made."""
     return str(uuid.uuid5(_NAMES, f"{kind}:{key}"))
+
+
+def id_number(row_id: str) -> int:
+    """60 bits of an id's MD5, as PostgreSQL and DuckDB make them too: sums of them tell two sets of rows apart."""
+    return int(hashlib.md5(row_id.encode(), usedforsecurity=False).hexdigest()[:15], 16)
 
 
 def clean(table: Table, row: Mapping[str, Any], where: str, *, whole: bool = True) -> Row:

@@ -22,6 +22,7 @@ _BOOLEANS = {"success", "correct", "cache_hit", "connection_reused"}  # and what
 _JSON = {"capabilities", "domains", "dropped_parameters", "metadata", "rate_limits", "rejected_parameters", "tags"}
 _TIMES = {"timestamp", "last_synced", "last_updated"}  # and whatever ends with _at
 _COMPUTED: dict[str, Kind] = {"ctx_length": "integer", "model_count": "integer"}  # view columns that no table has
+_EXPIRABLE = ("benchmark_results", "request_events", "feedback_events")
 _DECLARED: dict[str, Kind] = {"TEXT": "text", "INTEGER": "integer", "REAL": "real"}
 
 
@@ -128,3 +129,41 @@ def table(name: str) -> Table:
         return warehouse()[name]
     except KeyError:
         raise UnknownName(f"no table or view is called {name!r}; there are: {', '.join(sorted(warehouse()))}") from None
+
+
+def writable(name: str) -> Table:
+    """The shape of a table that rows may be written to; UnknownName for a view."""
+    found = table(name)
+    if found.is_view or name == "store_epoch":
+        raise UnknownName(f"{name} cannot be written to")
+    return found
+
+
+def events(name: str) -> Table:
+    """The shape of an event table; UnknownName for another."""
+    found = table(name)
+    if not found.is_event:
+        raise UnknownName(f"{name} holds no events; use read_all")
+    return found
+
+
+def holds_no_events(name: str) -> Table:
+    """The shape of a table whose rows may be deleted one by one; UnknownName for another."""
+    found = writable(name)
+    if found.is_event:
+        raise UnknownName(f"{name} holds events: delete the run they belong to, or let them expire")
+    return found
+
+
+def expirable(name: str) -> Table:
+    """The shape of a table whose rows grow old; UnknownName for another."""
+    if name not in _EXPIRABLE:
+        raise UnknownName(f"{name} does not expire; these do: {', '.join(_EXPIRABLE)}")
+    return table(name)
+
+
+def column(table: Table, name: str) -> str:
+    """The name of a column that is there; UnknownName lists those that are."""
+    if name not in table.columns:
+        raise UnknownName(f"{table.name} has no column {name!r}; it has: {', '.join(sorted(table.columns))}")
+    return name

@@ -21,11 +21,11 @@ from analytics.durable import make_directory, sync_directory
 from analytics.errors import BadRows, SchemaMismatch, StoreUnavailable, UnknownName
 from analytics.store import catalog_sync, feedback, landing, schema
 from analytics.store.pricing import PriceLimits
-from analytics.store.protocol import Batch, CatalogChange, Landing, Page
-from analytics.store.rows import Row, clean, from_sqlite, mended, now_text, to_sqlite
+from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Tally
+from analytics.store.rows import Row, clean, from_sqlite, id_number, mended, now_text, to_sqlite
 from analytics.store.schema import Table
 
-_EXPIRABLE = ("benchmark_results", "request_events", "feedback_events")
+_LAST = 2**63 - 1
 _EXPIRED_AT_ONCE = 10_000  # rows a transaction: landings need not wait long
 
 
@@ -97,7 +97,7 @@ class SqliteStore:
     # -- generic verbs -----------------------------------------------------------------------------------------
 
     def write(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
-        shape = _writable(table)
+        shape = schema.writable(table)
         cleaned = [to_sqlite(clean(shape, row, f"{table}, row {index}")) for index, row in enumerate(rows)]
         written = 0
         with self._transaction() as connection:
@@ -109,17 +109,13 @@ class SqliteStore:
         return written if shape.is_event else len(cleaned)
 
     def delete(self, table: str, ids: Sequence[str]) -> int:
-        shape = _writable(table)
-        if shape.is_event:
-            raise UnknownName(f"{table} holds events: delete the run they belong to, or let them expire")
+        shape = schema.holds_no_events(table)
         with self._transaction() as connection:
             statement = f"delete from {table} where {shape.key} = ?"  # noqa: S608  # both names come from the migrations
             return sum(connection.execute(statement, (mended(row_id),)).rowcount for row_id in ids)
 
     def read(self, table: str, after: int | None = None, limit: int = 10_000) -> Batch:
-        shape = schema.table(table)
-        if not shape.is_event:
-            raise UnknownName(f"{table} holds no events; use read_all")
+        shape = schema.events(table)
         start = after or 0
         with self._reading() as connection:
             rows = _fetch(
@@ -133,6 +129,19 @@ class SqliteStore:
                 return Batch(rows, rows[-1]["commit_seq"])
             last = connection.execute("select seq from sqlite_sequence where name = ?", (table,)).fetchone()
         return Batch([], min(start, last[0] if last else 0))
+
+    def tally(self, table: str, after: int | None = None, until: int | None = None) -> list[Tally]:
+        schema.events(table)
+        days: dict[str, tuple[int, int]] = {}
+        with self._reading() as connection:
+            found = connection.execute(
+                f"select substr(created_at, 1, 10), id from {table} where commit_seq > ? and commit_seq <= ?",  # noqa: S608  # a known table
+                (after or 0, _LAST if until is None else until),
+            )
+            for day, row_id in found:
+                rows, ids = days.get(day, (0, 0))
+                days[day] = rows + 1, ids + id_number(row_id)
+        return [Tally(day, *days[day]) for day in sorted(days)]
 
     def read_all(self, table: str) -> list[Row]:
         return self.select(table).items
@@ -149,7 +158,7 @@ class SqliteStore:
         shape = schema.table(table)
         condition, values = _condition(shape, filters or {})
         source = f"from {table} where {condition} "
-        selected = "*" if columns is None else ", ".join(_column(shape, name) for name in columns)
+        selected = "*" if columns is None else ", ".join(schema.column(shape, name) for name in columns)
         ordering = f"order by {_ordering(shape, order)} limit ? offset ?"
         window = (-1, 0) if per_page is None else (per_page, (page - 1) * per_page)
         if page < 1 or (per_page is not None and per_page < 1):
@@ -199,9 +208,7 @@ class SqliteStore:
             return feedback.submit(connection, row)
 
     def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:
-        if table not in _EXPIRABLE:
-            raise UnknownName(f"{table} does not expire; these do: {', '.join(_EXPIRABLE)}")
-        moment = clean(schema.table(table), {"created_at": before}, "expire", whole=False)["created_at"]
+        moment = clean(schema.expirable(table), {"created_at": before}, "expire", whole=False)["created_at"]
         due = (moment, watermark or 0)
         source = f"from {table} where created_at < ? and commit_seq <= ?"
         if dry_run:
@@ -330,13 +337,6 @@ def _epoch(connection: sqlite3.Connection) -> str:
     return str(found[0])
 
 
-def _writable(name: str) -> Table:
-    table = schema.table(name)
-    if table.is_view or name == "store_epoch":
-        raise UnknownName(f"{name} cannot be written to")
-    return table
-
-
 def _upsert(table: Table, columns: tuple[str, ...]) -> str:
     """An insert of these columns. An event that is there stays; of any other row all but key and birth is overwritten."""
     names, values = ", ".join(columns), ", ".join(f":{column}" for column in columns)
@@ -347,16 +347,10 @@ def _upsert(table: Table, columns: tuple[str, ...]) -> str:
     return f"insert into {table.name} ({names}) values ({values}) on conflict ({table.key}) do {action}"  # noqa: S608  # known names
 
 
-def _column(table: Table, name: str) -> str:
-    if name not in table.columns:
-        raise UnknownName(f"{table.name} has no column {name!r}; it has: {', '.join(sorted(table.columns))}")
-    return name
-
-
 def _condition(table: Table, filters: Mapping[str, Any]) -> tuple[str, list[Any]]:
     parts, values = ["true"], list[Any]()
     for name, wanted in filters.items():
-        column = _column(table, name)
+        column = schema.column(table, name)
         if wanted is None:
             parts.append(f"{column} is null")
             continue
@@ -371,7 +365,7 @@ def _ordering(table: Table, order: str | None) -> str:
     wanted = [part.strip() for part in (order or "").split(",") if part.strip()]
     terms = []
     for part in wanted:
-        column = _column(table, part.removeprefix("-"))
+        column = schema.column(table, part.removeprefix("-"))
         terms.append(f"{column} is null, {column} {'desc' if part.startswith('-') else 'asc'}")
     return ", ".join([*terms, "commit_seq" if table.is_event else table.key or "1"])
 

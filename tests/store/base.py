@@ -11,7 +11,8 @@ import pytest
 from store.samples import T0, T1, T2, entry, plan, provider, request, result, run
 
 from analytics.errors import BadRows, StoreUnavailable, UnknownName
-from analytics.store import Batch, Store, new_id, stable_id
+from analytics.store import Batch, Store, Tally, new_id, stable_id
+from analytics.store.rows import id_number
 
 
 class StoreContract:
@@ -137,6 +138,23 @@ class StoreContract:
                 after = batch.watermark
         assert sorted(seen) == sorted(event["id"] for event in events)
 
+    def test_a_tally_counts_what_lies_between_two_watermarks_by_day(self, store: Store) -> None:
+        first, second, third = request(), request(created_at=T2), request()
+        store.write("request_events", [first])
+        begin = store.read("request_events").watermark
+        store.write("request_events", [second, third])
+        end = store.read("request_events").watermark
+        assert store.tally("request_events", begin, end) == store.tally("request_events", begin)
+        assert store.tally("request_events", begin) == [
+            Tally(T0[:10], 1, id_number(third["id"])),
+            Tally(T2[:10], 1, id_number(second["id"])),
+        ]
+        assert store.tally("request_events", None, begin) == [Tally(T0[:10], 1, id_number(first["id"]))]
+        assert [day.rows for day in store.tally("request_events")] == [2, 1]
+        assert store.tally("request_events", end) == []
+        with pytest.raises(UnknownName):
+            store.tally("providers")
+
     def test_only_events_have_a_commit_order(self, store: Store) -> None:
         with pytest.raises(UnknownName, match="read_all"):
             store.read("providers")
@@ -200,6 +218,34 @@ class StoreContract:
     def test_events_are_not_deleted_one_by_one(self, store: Store) -> None:
         with pytest.raises(UnknownName):
             store.delete("benchmark_results", [new_id()])
+
+    @pytest.mark.parametrize("order", ["name", "-name,key", "rate_limit_rpm,-name"])
+    def test_all_rows_and_a_page_of_them_have_one_order(self, store: Store, order: str) -> None:
+        names = ["Zeta", "alpha", "Älpha", "beta 2", "beta 10", "_", "ß"]
+        rows = [provider(f"p{n}", name=name, rate_limit_rpm=n % 3 or None) for n, name in enumerate(names)]
+        store.write("providers", rows)
+        whole = [row["key"] for row in store.select("providers", order=order).items]
+        paged = [row["key"] for n in (1, 2, 3) for row in store.select("providers", None, order, n, 3).items]
+        assert paged == whole
+        assert store.select("providers", order=order, page=4, per_page=3).items == []
+
+    def test_more_rows_than_an_answer_may_have_come_whole(self, store: Store) -> None:
+        events = [request(tenant_id="a" if n % 2 else None) for n in range(2_345)]
+        assert store.write("request_events", events) == len(events)
+        read = store.read("request_events")
+        assert sorted(row["id"] for row in read.rows) == sorted(row["id"] for row in events)
+        assert len(store.read("request_events", limit=1_500).rows) == 1_500
+        assert store.read("request_events", read.watermark).rows == []
+        assert len(store.read_all("request_events")) == len(events)
+        page = store.select("request_events", {"tenant_id": "a"}, "-created_at", page=1, per_page=1_100)
+        assert (len(page.items), page.total) == (1_100, 1_172)
+
+    def test_a_bad_row_among_many_is_named_and_nothing_is_written(self, store: Store) -> None:
+        events = [request() for _ in range(1_500)]
+        events[1_234] |= {"latency_ms": -1.0}
+        with pytest.raises(BadRows, match="request_events, row 1234: "):
+            store.write("request_events", events)
+        assert store.read("request_events").rows == []
 
     # -- land_results ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,315 @@
+"""The store of a production Scorehouse: a Supabase project, by its REST interface and the service key.
+
+Every verb is one function of the database (`sql/migrations/postgres`), called by RPC, hence one transaction; what is too large
+for one request is staged in parts first. `SUPABASE_DB_URL`, where it is given, is for migrations and for reading in bulk.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import itemgetter
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from analytics import sqlfiles
+from analytics.errors import BadRows, SchemaMismatch, UnknownName
+from analytics.store import feedback, postgres, schema, supabase_catalog
+from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Tally
+from analytics.store.rows import Row, clean, mended
+from analytics.store.schema import Table
+from analytics.store.supabase_rows import ROWS_AT_ONCE, Group, by_columns, from_json, groups, parts, place, watermark
+from analytics.store.supabase_wire import Refusal, Wire, remedy
+
+_EXPIRED_AT_ONCE = 10_000
+_NOTHING = type(None)
+
+
+class SupabaseStore:
+    """A `Store` in a Supabase project. `url` and `service_key` are those of the project's API settings.
+
+    `timeout_s` is how long the project may keep silent, `patience_s` for how long a call is tried again while what
+    went wrong may pass; then StoreUnavailable. Opening costs nothing; the first call compares the tables with this program's.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        service_key: str,
+        *,
+        db_url: str | None = None,
+        timeout_s: float = 60.0,
+        patience_s: float = 30.0,
+    ) -> None:
+        self._wire = Wire(url, service_key, timeout_s=timeout_s, patience_s=patience_s)
+        self._db_url = db_url
+        self._is_checked = False
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    def migrate(self) -> list[str]:
+        """Apply what is missing over `SUPABASE_DB_URL`. Without that address only compare: SchemaMismatch says what to apply."""
+        try:
+            self.check()
+        except SchemaMismatch:
+            if self._db_url is None:
+                raise
+            applied = postgres.migrate(self._db_url)
+            self._wire.until_known(self.check)
+            return applied
+        return []
+
+    def check(self) -> None:
+        """Compare the migrations that are recorded, and then column by column what they made."""
+        state = self._wire.call("store_state", dict)
+        recorded, columns = state.get("migrations") or [], state.get("columns")
+        if not isinstance(columns, dict):
+            raise SchemaMismatch(f"{self._wire.name}: store_state is another program's; {remedy('store_state')}")
+        versions = {stem.partition("_")[0]: stem for stem in sqlfiles.files("migrations/postgres")}
+        # None recorded: they were pasted, and what is recorded is somebody else's.
+        for version, stem in versions.items() if versions.keys() & set(recorded) else ():
+            if version not in recorded:
+                raise SchemaMismatch(f"{self._wire.name} lacks the migration {stem}; {remedy(stem)}")
+        for name, table in schema.warehouse().items():
+            missing = sorted(set(table.columns) - set(columns.get(name, ())))
+            if missing:
+                what = f"{name} lacks {', '.join(missing)}" if name in columns else f"there is no {name}"
+                raise SchemaMismatch(f"{self._wire.name}: {what}; {remedy(f'public.{name}')}")
+        self._is_checked = True
+
+    def epoch(self) -> str:
+        return str(self.call("current_epoch", dict)["epoch"])
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- generic verbs -----------------------------------------------------------------------------------------
+
+    def write(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        shape = schema.writable(table)
+        cleaned = [clean(shape, row, f"{table}, row {index}") for index, row in enumerate(rows)]
+        if not cleaned:
+            return 0
+        try:
+            written = self.send("write_rows", int, groups(shape, cleaned))
+        except Refusal as error:
+            place_of = {str(row.get(str(shape.key))): index for index, row in reversed(list(enumerate(cleaned)))}
+            index = place_of.get(str(error.key))
+            raise BadRows(f"{table}{'' if index is None else f', row {index}'}: {error}") from None
+        return int(written) if shape.is_event else len(cleaned)
+
+    def delete(self, table: str, ids: Sequence[str]) -> int:
+        schema.holds_no_events(table)
+        found = [mended(row_id) for row_id in ids]
+        gone: int = 0
+        for start in range(0, len(found), ROWS_AT_ONCE):
+            gone += self.call("delete_rows", int, p_table=table, p_ids=found[start : start + ROWS_AT_ONCE])
+        return gone
+
+    def read(self, table: str, after: int | None = None, limit: int = 10_000) -> Batch:
+        shape = schema.events(table)
+        rows, mark = list[Row](), after or 0
+        while len(rows) < limit:
+            wanted = min(limit - len(rows), ROWS_AT_ONCE)
+            txid, seq = place(mark)
+            found = self.call("read_events", dict, p_table=table, p_txid=txid, p_seq=seq, p_limit=wanted)["rows"]
+            if found:
+                mark = watermark(int(found[-1]["txid"]), found[-1]["commit_seq"])
+                rows += from_json(shape, found)
+            if len(found) < wanted:
+                break
+        return Batch(rows, mark)
+
+    def tally(self, table: str, after: int | None = None, until: int | None = None) -> list[Tally]:
+        schema.events(table)
+        txid, seq = place(after)
+        bounds = {"p_txid": txid, "p_seq": seq}
+        if until is not None:
+            bounds |= dict(zip(("p_until_txid", "p_until_seq"), place(until), strict=True))
+        return [
+            Tally(day, rows, int(ids)) for day, rows, ids in self.call("tally_events", list, p_table=table, **bounds)
+        ]
+
+    def read_all(self, table: str) -> list[Row]:
+        return self.select(table).items
+
+    def select(
+        self,
+        table: str,
+        filters: Mapping[str, Any] | None = None,
+        order: str | None = None,
+        page: int = 1,
+        per_page: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Page:
+        shape = schema.table(table)
+        wanted = _filters(shape, filters or {})
+        terms = _ordering(shape, order)
+        if page < 1 or (per_page is not None and per_page < 1):
+            raise UnknownName(f"there is no page {page} of {per_page} rows; both count from 1")
+        if per_page is None and shape.key is not None:
+            items = [row for found in self.pages(table, wanted) for row in found]
+            for column, is_descending in reversed(terms):
+                known = [row for row in items if row[column] is not None]
+                known.sort(key=itemgetter(column), reverse=is_descending)
+                items = known + [row for row in items if row[column] is None]
+            return Page(_only(shape, columns, items), len(items))
+        items, total = self._window(shape, wanted, terms, page, per_page)
+        return Page(_only(shape, columns, items), total)
+
+    # -- commands: each is one transaction ---------------------------------------------------------------------
+
+    def land_results(self, runs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> Landing:
+        run_rows = [clean(schema.table("runs"), run, f"runs, row {index}") for index, run in enumerate(runs)]
+        cleaned, refused = list[Row](), list[tuple[str, str]]()
+        for index, result in enumerate(results):
+            try:
+                cleaned.append(clean(schema.table("benchmark_results"), result, f"benchmark_results, row {index}"))
+            except BadRows as error:
+                refused.append((str(result.get("id")), str(error)))
+        grouped, places = by_columns("benchmark_results", cleaned)
+        try:
+            answer = self.send("land_results", dict, grouped, p_runs=run_rows)
+        except Refusal as error:
+            raise BadRows(f"run: {error}") from None
+        counts = {"landed": len(cleaned) - len(answer["fates"]), "already": 0, "dropped": 0}
+        alarms = list[str]()
+        for index, fate, why in answer["fates"]:
+            result_id = str(cleaned[places[index]]["id"])
+            if fate == "refused":
+                refused.append((result_id, str(why)))
+            elif fate == "alarm":
+                alarms.append(result_id)
+            else:
+                counts[fate] += 1
+        return Landing(str(answer["epoch"]), **counts, alarms=tuple(alarms), refused=tuple(refused))
+
+    def apply_catalog(
+        self,
+        provider_key: str,
+        models: Sequence[Mapping[str, Any]],
+        synced_at: str,
+        *,
+        active: Collection[str] | Literal["all"] = (),
+        price_source: str | None = None,
+    ) -> CatalogChange:
+        return supabase_catalog.apply(self, provider_key, models, synced_at, active, price_source)
+
+    def catalog_failed(self, provider_key: str, error: str, at: str) -> None:
+        moment = clean(schema.table("models"), {"synced_at": at}, "sync", whole=False)["synced_at"]
+        said = mended(f"{moment} {error}")
+        if not self.call("catalog_failed", bool, p_provider=mended(provider_key), p_error=said):
+            supabase_catalog.require_provider(self, provider_key)
+
+    def note_rejected_parameters(self, model_id: str, changes: Mapping[str, str | None]) -> None:
+        times = {name: at for name, at in changes.items() if at is not None}
+        row = clean(schema.table("models"), {"rejected_parameters": times}, f"model {model_id}", whole=False)
+        patch = mended(dict.fromkeys(changes)) | row["rejected_parameters"]
+        self.call("note_rejected_parameters", bool, p_model=model_id, p_changes=patch)
+
+    def submit_feedback(self, row: Mapping[str, Any]) -> Row:
+        given = feedback.prepared(row)
+        try:
+            stored = self.call("submit_feedback", (dict, _NOTHING), p_row=given)
+        except Refusal as error:
+            raise BadRows(f"feedback: {error}") from None
+        if stored is None:
+            raise feedback.unknown_message(given)
+        return from_json(schema.table("feedback_events"), [stored])[0]
+
+    def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:
+        shape = schema.expirable(table)
+        txid, seq = place(watermark)
+        due = {
+            "p_table": table,
+            "p_before": clean(shape, {"created_at": before}, "expire", whole=False)["created_at"],
+            "p_txid": txid,
+            "p_seq": seq,
+            "p_limit": _EXPIRED_AT_ONCE,
+        }
+        expired = 0
+        while True:
+            gone: int = self.call("expire_events", int, **due, p_dry_run=dry_run)
+            expired += gone
+            if dry_run or gone < _EXPIRED_AT_ONCE:
+                return expired
+
+    # -- the functions behind all of it ------------------------------------------------------------------------------
+
+    def call(self, function: str, expected: Any, **values: Any) -> Any:
+        """What a function of the project answers, of the `expected` type."""
+        if not self._is_checked:
+            self.check()
+        return self._wire.call(function, expected, **values)
+
+    def send(self, function: str, expected: Any, grouped: Sequence[Group], **values: Any) -> Any:
+        """Call a function that takes groups of rows: at once, or staged in parts if they are too many."""
+        if not self._is_checked:
+            self.check()
+        return self._wire.send(function, expected, list(parts(grouped)), **values)
+
+    def pages(self, table: str, filters: Mapping[str, Any]) -> Iterator[list[Row]]:
+        """Everything that matches, a page at a time by key: rows that come or go meanwhile shift no other."""
+        shape, after = schema.table(table), None
+        while True:
+            found = self.call(
+                "select_rows",
+                dict,
+                p_table=table,
+                p_filters=filters,
+                p_limit=ROWS_AT_ONCE,
+                p_key=shape.key,
+                p_after=after,
+            )["rows"]
+            yield from_json(shape, found)
+            if len(found) < ROWS_AT_ONCE:
+                return
+            after = str(found[-1][str(shape.key)])
+
+    def _window(
+        self,
+        shape: Table,
+        filters: Mapping[str, Any],
+        terms: Sequence[tuple[str, bool]],
+        page: int,
+        per_page: int | None,
+    ) -> tuple[list[Row], int]:
+        """One page by its offset, in calls of at most 1,000 rows; and how many rows match."""
+        first = 0 if per_page is None else (page - 1) * per_page
+        items, total = list[Row](), None
+        while True:
+            wanted = ROWS_AT_ONCE if per_page is None else min(per_page - len(items), ROWS_AT_ONCE)
+            answer = self.call(
+                "select_rows", dict, p_table=shape.name, p_filters=filters, p_limit=wanted, p_order=[list(term) for term in terms],
+                p_offset=first + len(items), p_total=total is None,
+            )  # fmt: skip
+            total = int(answer["total"]) if total is None else total
+            items += from_json(shape, answer["rows"])
+            if len(answer["rows"]) < wanted or len(items) == per_page:
+                return items, total
+
+
+def _filters(table: Table, filters: Mapping[str, Any]) -> dict[str, list[Any] | None]:
+    found: dict[str, list[Any] | None] = {}
+    for name, wanted in filters.items():
+        schema.column(table, name)
+        if wanted is None:
+            found[name] = None
+            continue
+        several = list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+        cleaned = (clean(table, {name: value}, "filter", whole=False)[name] for value in several)
+        found[name] = [value for value in cleaned if value is not None]
+    return found
+
+
+def _ordering(table: Table, order: str | None) -> list[tuple[str, bool]]:
+    """(column, is descending) for each term of `order`, and for the key that breaks ties."""
+    parts_ = [part.strip() for part in (order or "").split(",") if part.strip()]
+    terms = [(schema.column(table, part.removeprefix("-")), part.startswith("-")) for part in parts_]
+    tie = "commit_seq" if table.is_event else table.key
+    return [*terms, (tie, False)] if tie else terms
