@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from analytics import sqlfiles
 from analytics.errors import BadRows, SchemaMismatch, UnknownName
-from analytics.store import feedback, postgres, schema, supabase_catalog
+from analytics.store import feedback, migrate_postgres, schema, supabase_catalog
 from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Tally
 from analytics.store.rows import Row, clean, mended
 from analytics.store.schema import Table
@@ -51,7 +51,7 @@ class SupabaseStore:
         except SchemaMismatch:
             if self._db_url is None:
                 raise
-            applied = postgres.migrate(self._db_url)
+            applied = migrate_postgres.migrate(self._db_url)
             self._wire.until_known(self.check)
             return applied
         return []
@@ -153,14 +153,15 @@ class SupabaseStore:
         if page < 1 or (per_page is not None and per_page < 1):
             raise UnknownName(f"there is no page {page} of {per_page} rows; both count from 1")
         if per_page is None and shape.key is not None:
-            items = [row for found in self.pages(table, wanted) for row in found]
+            needed = None if asked is None else sorted({*asked, shape.key, *(column for column, _ in terms)})
+            items = [row for found in self.pages(table, wanted, needed) for row in found]
             for column, is_descending in reversed(terms):
                 known = [row for row in items if row[column] is not None]
                 known.sort(key=itemgetter(column), reverse=is_descending)
                 items = known + [row for row in items if row[column] is None]
-            return Page(_only(shape, columns, items), len(items))
-        items, total = self._window(shape, wanted, terms, page, per_page)
-        return Page(_only(shape, columns, items), total)
+            return Page(items if asked is None else [{name: row[name] for name in asked} for row in items], len(items))
+        items, total = self._window(shape, wanted, terms, asked, page, per_page)
+        return Page(items, total)
 
     # -- commands: each is one transaction ---------------------------------------------------------------------
 
@@ -253,19 +254,16 @@ class SupabaseStore:
             self.check()
         return self._wire.send(function, expected, list(parts(grouped)), **values)
 
-    def pages(self, table: str, filters: Mapping[str, Any]) -> Iterator[list[Row]]:
+    def pages(
+        self, table: str, filters: Mapping[str, Any], columns: Sequence[str] | None = None
+    ) -> Iterator[list[Row]]:
         """Everything that matches, a page at a time by key: rows that come or go meanwhile shift no other."""
         shape, after = schema.table(table), None
         while True:
             found = self.call(
-                "select_rows",
-                dict,
-                p_table=table,
-                p_filters=filters,
-                p_limit=ROWS_AT_ONCE,
-                p_key=shape.key,
-                p_after=after,
-            )["rows"]
+                "select_rows", dict, p_table=table, p_filters=filters, p_limit=ROWS_AT_ONCE, p_key=shape.key, p_after=after,
+                p_columns=columns,
+            )["rows"]  # fmt: skip
             yield from_json(shape, found)
             if len(found) < ROWS_AT_ONCE:
                 return
@@ -276,19 +274,20 @@ class SupabaseStore:
         shape: Table,
         filters: Mapping[str, Any],
         terms: Sequence[tuple[str, bool]],
+        columns: Sequence[str] | None,
         page: int,
         per_page: int | None,
     ) -> tuple[list[Row], int]:
         """One page by its offset, in calls of at most 1,000 rows; and how many rows match."""
         first = 0 if per_page is None else (page - 1) * per_page
-        items, total = list[Row](), None
+        items, total = list[Row](), -1
         while True:
             wanted = ROWS_AT_ONCE if per_page is None else min(per_page - len(items), ROWS_AT_ONCE)
             answer = self.call(
                 "select_rows", dict, p_table=shape.name, p_filters=filters, p_limit=wanted, p_order=[list(term) for term in terms],
-                p_offset=first + len(items), p_total=total is None,
+                p_offset=first + len(items), p_total=total < 0, p_columns=columns,
             )  # fmt: skip
-            total = int(answer["total"]) if total is None else total
+            total = int(answer["total"]) if total < 0 else total
             items += from_json(shape, answer["rows"])
             if len(answer["rows"]) < wanted or len(items) == per_page:
                 return items, total
@@ -313,3 +312,11 @@ def _ordering(table: Table, order: str | None) -> list[tuple[str, bool]]:
     terms = [(schema.column(table, part.removeprefix("-")), part.startswith("-")) for part in parts_]
     tie = "commit_seq" if table.is_event else table.key
     return [*terms, (tie, False)] if tie else terms
+
+
+def _only(table: Table, columns: Sequence[str] | None, rows: list[Row]) -> list[Row]:
+    """The rows with these columns alone."""
+    if columns is None:
+        return rows
+    names = [schema.column(table, name) for name in columns]
+    return [{name: row[name] for name in names} for row in rows]
