@@ -15,7 +15,18 @@ from analytics.store import feedback, migrate_postgres, schema, supabase_catalog
 from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Tally
 from analytics.store.rows import Row, clean, mended
 from analytics.store.schema import Table
-from analytics.store.supabase_rows import ROWS_AT_ONCE, Group, by_columns, from_json, groups, parts, place, watermark
+from analytics.store.supabase_rows import (
+    ROWS_AT_ONCE,
+    Group,
+    by_columns,
+    filters_of,
+    from_json,
+    groups,
+    order_of,
+    parts,
+    place,
+    watermark,
+)
 from analytics.store.supabase_wire import Refusal, Wire, remedy
 
 _EXPIRED_AT_ONCE = 10_000
@@ -148,8 +159,9 @@ class SupabaseStore:
         columns: Sequence[str] | None = None,
     ) -> Page:
         shape = schema.table(table)
-        wanted = _filters(shape, filters or {})
-        terms = _ordering(shape, order)
+        wanted = filters_of(shape, filters or {})
+        terms = order_of(shape, order)
+        asked = None if columns is None else [schema.column(shape, name) for name in columns]
         if page < 1 or (per_page is not None and per_page < 1):
             raise UnknownName(f"there is no page {page} of {per_page} rows; both count from 1")
         if per_page is None and shape.key is not None:
@@ -291,32 +303,3 @@ class SupabaseStore:
             items += from_json(shape, answer["rows"])
             if len(answer["rows"]) < wanted or len(items) == per_page:
                 return items, total
-
-
-def _filters(table: Table, filters: Mapping[str, Any]) -> dict[str, list[Any] | None]:
-    found: dict[str, list[Any] | None] = {}
-    for name, wanted in filters.items():
-        schema.column(table, name)
-        if wanted is None:
-            found[name] = None
-            continue
-        several = list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
-        cleaned = (clean(table, {name: value}, "filter", whole=False)[name] for value in several)
-        found[name] = [value for value in cleaned if value is not None]
-    return found
-
-
-def _ordering(table: Table, order: str | None) -> list[tuple[str, bool]]:
-    """(column, is descending) for each term of `order`, and for the key that breaks ties."""
-    parts_ = [part.strip() for part in (order or "").split(",") if part.strip()]
-    terms = [(schema.column(table, part.removeprefix("-")), part.startswith("-")) for part in parts_]
-    tie = "commit_seq" if table.is_event else table.key
-    return [*terms, (tie, False)] if tie else terms
-
-
-def _only(table: Table, columns: Sequence[str] | None, rows: list[Row]) -> list[Row]:
-    """The rows with these columns alone."""
-    if columns is None:
-        return rows
-    names = [schema.column(table, name) for name in columns]
-    return [{name: row[name] for name in names} for row in rows]

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from analytics.store.rows import Row
+from analytics.store import schema
+from analytics.store.rows import Row, clean
 from analytics.store.schema import Table
 
 ROWS_AT_ONCE = 1_000  # of a call, either way: a hosted project cuts longer answers
@@ -76,6 +77,36 @@ def from_json(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
                 row[name] = convert(value)
         found.append(row)
     return found
+
+
+def filters_of(table: Table, filters: Mapping[str, Any]) -> dict[str, list[Any] | None]:
+    """Column -> null or the values that will do, as `select_rows` wants them; UnknownName for a column that is not there."""
+    found: dict[str, list[Any] | None] = {}
+    for name, wanted in filters.items():
+        schema.column(table, name)
+        if wanted is None:
+            found[name] = None
+            continue
+        several = list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+        cleaned = (clean(table, {name: value}, "filter", whole=False)[name] for value in several)
+        found[name] = [value for value in cleaned if value is not None]
+    return found
+
+
+def order_of(table: Table, order: str | None) -> list[tuple[str, bool]]:
+    """(column, is descending) for each term of `order`, and for the key that breaks ties."""
+    wanted = [part.strip() for part in (order or "").split(",") if part.strip()]
+    terms = [(schema.column(table, part.removeprefix("-")), part.startswith("-")) for part in wanted]
+    tie = "commit_seq" if table.is_event else table.key
+    return [*terms, (tie, False)] if tie else terms
+
+
+def _only(table: Table, columns: Sequence[str] | None, rows: list[Row]) -> list[Row]:
+    """The rows with these columns alone."""
+    if columns is None:
+        return rows
+    names = [schema.column(table, name) for name in columns]
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def watermark(txid: int, seq: int) -> int:

@@ -233,7 +233,7 @@ begin
 end;
 $$;
 
--- One page of a table or view: {"rows": [...], "total": all that match, if p_total}.
+-- One page of a table or view: {"rows": [...], "total": all that match, if p_total}; of p_columns, or of all.
 -- With p_key the page begins behind p_after in the order of that column; else it is p_order ([[column, is descending], ...]; nulls
 -- last, text by its bytes) that counts, and p_offset.
 create function public.select_rows(
@@ -244,7 +244,8 @@ create function public.select_rows(
     p_after text default null,
     p_order jsonb default '[]',
     p_offset bigint default 0,
-    p_total boolean default false
+    p_total boolean default false,
+    p_columns text[] default null
 ) returns json
 language plpgsql stable security invoker
 set search_path = ''
@@ -286,7 +287,8 @@ begin
             on a.attrelid = to_regclass(format('public.%I', p_table)) and a.attname = o.value ->> 0;
     end if;
     execute format(
-        'select coalesce(json_agg(p), ''[]'') from (select t.* from public.%I t where %s order by %s limit %s offset %s) p',
+        'select coalesce(json_agg(p), ''[]'') from (select %s from public.%I t where %s order by %s limit %s offset %s) p',
+        coalesce((select string_agg(format('t.%I', c), ', ') from unnest(p_columns) as c), 't.*'),
         p_table, v_condition, coalesce(v_order, '1'), p_limit, p_offset
     ) into v_rows;
     return json_build_object('rows', v_rows, 'total', v_total);
