@@ -101,14 +101,6 @@ def order_of(table: Table, order: str | None) -> list[tuple[str, bool]]:
     return [*terms, (tie, False)] if tie else terms
 
 
-def _only(table: Table, columns: Sequence[str] | None, rows: list[Row]) -> list[Row]:
-    """The rows with these columns alone."""
-    if columns is None:
-        return rows
-    names = [schema.column(table, name) for name in columns]
-    return [{name: row[name] for name in names} for row in rows]
-
-
 def watermark(txid: int, seq: int) -> int:
     """A place in the order (transaction, row of it) as one number, so that places compare as numbers do."""
     return txid << _SEQ_BITS | seq
