@@ -120,6 +120,7 @@ def add_model(
     output_price_per_m: Annotated[
         float | None, typer.Option(min=0, max=1_000_000, help="USD per 1M output tokens.")
     ] = None,
+    base_model: Annotated[str | None, typer.Option(help="The model behind a deployment, by its own name.")] = None,
     active: Annotated[bool, typer.Option("--active/--inactive", help="Benchmark it.")] = True,
 ) -> None:
     """Add a model by hand, where a provider does not list it (an Azure deployment, say)."""
@@ -136,7 +137,8 @@ def add_model(
             raise UsageError(f"There is a model '{model}' already; 'scorehouse models set' changes it.")
         row = {
             "id": stable_id("model", model), "key": model, "name": name, "provider_id": provider["id"], "display_name": display_name or name,
-            "context_window": context_window, "is_active": active, "is_manual": True, "created_at": now, "updated_at": now,
+            "context_window": context_window, "is_active": active, "is_manual": True,
+            "metadata": {"base_model": base_model} if base_model else {}, "created_at": now, "updated_at": now,
         }  # fmt: skip
         store.write("models", [row])
         if input_price_per_m is not None:
@@ -160,6 +162,9 @@ def set_model(
         list[str] | None, typer.Option(help="It has these capabilities (replaces the synced list).")
     ] = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive", help="Benchmark it, or not.")] = None,
+    retry_parameters: Annotated[
+        bool, typer.Option("--retry-parameters", help="Send again what it once refused ('models show' names it).")
+    ] = False,
 ) -> None:
     """Set what you know better than the provider; a sync never overwrites it."""
     if cost_tier not in {None, *_TIERS}:
@@ -173,11 +178,15 @@ def set_model(
         "capabilities": dict.fromkeys(capability, "admin") if capability else None, "is_active": active,
     }  # fmt: skip
     given = {name: value for name, value in values.items() if value is not None}
-    if not given:
+    if not given and not retry_parameters:
         raise UsageError(
-            "Nothing to set: give at least one of --priority, --cost-tier, --display-name, --context-window, --capability, --active."
+            "Nothing to set: give at least one of --priority, --cost-tier, --display-name, --context-window, --capability, --active, "
+            "--retry-parameters."
         )
-    _override(model, given)
+    if given:
+        _override(model, given)
+    if retry_parameters:
+        _forget_rejected(model)
 
 
 @models.command("enable")
@@ -190,6 +199,18 @@ def enable_model(model: ModelKey) -> None:
 def disable_model(model: ModelKey) -> None:
     """No router answers this model from now on; it can still be measured."""
     _override(model, {"is_enabled": False})
+
+
+def _forget_rejected(model: str) -> None:
+    with open_store(load_settings()) as store:
+        row = find_row(store, "catalog", model, "model")
+        known = sorted(row["rejected_parameters"])
+        store.note_rejected_parameters(row["model_id"], dict.fromkeys(known))
+    render.say(
+        f"{model}: {', '.join(known)} will be sent again."
+        if known
+        else f"{model} is not known to have refused a parameter."
+    )
 
 
 def _override(model: str, values: dict[str, Any]) -> None:
