@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,10 +44,17 @@ _AGENT_MODELS = pa.schema(
 _TASK_DOMAINS = pa.schema([("task_type", pa.string()), ("domain", pa.string())])
 
 
+class _Rows(Protocol):
+    @property
+    def items(self) -> Sequence[Mapping[str, Any]]: ...
+
+
 class Dimensions(Protocol):
     """What this module needs of a store."""
 
     def read_all(self, table: str) -> Sequence[Mapping[str, Any]]: ...
+
+    def select(self, table: str, *, columns: Sequence[str]) -> _Rows: ...
 
 
 def publish_configuration(
@@ -63,9 +71,7 @@ def publish_configuration(
     `policies` are weights by policy name, `tie_delta` is in quality (0..1). Raises what the store and `publish` raise.
     """
     tables = {
-        "models": pa.Table.from_pylist(
-            [_model(row) for row in _sorted(store.read_all("catalog"), "id")], schema=_MODELS
-        ),
+        "models": _models(store),
         "agent_models": pa.Table.from_pylist(_agent_models(store), schema=_AGENT_MODELS),
         "task_domains": pa.Table.from_pylist(
             _sorted(store.read_all("task_domains"), "task_type", "domain"), schema=_TASK_DOMAINS
@@ -95,13 +101,20 @@ def _current(directory: Path, tables: Mapping[str, pa.Table], meta: Mapping[str,
     return published.snapshot_id if is_same and meta.items() <= published.meta.items() else None
 
 
-def _model(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "capabilities": sorted(row["capabilities"] or ()), "domains": sorted(row["domains"] or ())}
+def _models(store: Dimensions) -> pa.Table:
+    rows = sorted(store.select("catalog", columns=_MODELS.names).items, key=itemgetter("id"))
+    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in _MODELS.names}
+    for name in ("capabilities", "domains"):
+        columns[name] = [sorted(value or ()) for value in columns[name]]
+    return pa.table(columns, schema=_MODELS)
 
 
 def _agent_models(store: Dimensions) -> list[dict[str, Any]]:
+    enabled = store.read_all("agent_models")
+    if not enabled:
+        return []
     agents = {row["id"]: row for row in store.read_all("agents")}
-    models = {row["model_id"]: row["id"] for row in store.read_all("catalog")}
+    models = {row["id"]: row["key"] for row in store.select("models", columns=("id", "key")).items}
     rows = [
         {
             "agent": agents[row["agent_id"]]["key"],
@@ -110,7 +123,7 @@ def _agent_models(store: Dimensions) -> list[dict[str, Any]]:
             "is_enabled": row["is_enabled"],
             "priority_override": row["priority_override"],
         }
-        for row in store.read_all("agent_models")
+        for row in enabled
         if row["agent_id"] in agents and row["model_id"] in models
     ]
     return _sorted(rows, "agent", "model")
