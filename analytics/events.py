@@ -6,6 +6,7 @@ same file imported twice lands once. A model that the catalog knows is stored un
 
 import json
 import math
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -174,7 +175,8 @@ def _event(raw: Any, where: str, number: int, now: datetime, names: ModelNames) 
     row = names.resolve(row)
     row["created_at"] = _moment(given.get("created_at", now), where)
     content = json.dumps({name: str(value) for name, value in sorted(given.items())}, sort_keys=True)
-    row.setdefault("id", stable_id("event", f"{number}:{content}"))
+    message_id = row.get("message_id") or row.get("id")
+    row |= _identity(row) if "id" in row else {"id": stable_id("event", f"{number}:{content}")}
     if "metadata" in given:
         row["metadata"] = _metadata(given["metadata"], where)
     score, rating = row.pop("score", None), row.pop("rating", None)
@@ -183,7 +185,16 @@ def _event(raw: Any, where: str, number: int, now: datetime, names: ModelNames) 
         rating = score  # a score without a rating is an outcome in 0..1: the same evidence
     if rating is None:
         return row, None
-    return row, _rating(row, rating, str(given.get("feedback_type", "explicit")), where)
+    rated = row | {"message_id": message_id or row["id"]}
+    return row, _rating(rated, rating, str(given.get("feedback_type", "explicit")), where)
+
+
+def _identity(row: Row) -> Row:
+    """The row's id as a UUID; a caller's id of another form makes one, and stays as its request id."""
+    try:
+        return {"id": str(uuid.UUID(row["id"]))}
+    except ValueError:
+        return {"id": stable_id("event", row["id"]), "request_id": row.get("request_id", row["id"])}
 
 
 def _check_whole(row: Row, where: str) -> None:
@@ -201,7 +212,7 @@ def _rating(row: Row, rating: float, feedback_type: str, where: str) -> Row:
     shared = ("model", "task_type", "agent_id", "tenant_id", "user_id", "is_simulated", "created_at")
     return {name: row[name] for name in shared if name in row} | {
         "id": stable_id("rating", row["id"]),
-        "message_id": row.get("message_id") or row["id"],
+        "message_id": row["message_id"],
         "conversation_id": row.get("session_id"),
         "rating": rating,
         "feedback_type": feedback_type,

@@ -19,9 +19,20 @@ from analytics.errors import UnknownName
 Kind = Literal["text", "integer", "real", "boolean", "json", "time"]
 
 _BOOLEANS = {"success", "correct", "cache_hit", "connection_reused"}  # and whatever begins with is_
-_JSON = {"capabilities", "domains", "dropped_parameters", "metadata", "rate_limits", "rejected_parameters", "tags"}
+_JSON = {
+    "candidates", "capabilities", "conversation_context", "details", "domains", "dropped_parameters", "evidence", "fallbacks",
+    "metadata", "new_value", "old_value", "parts", "preferences", "rate_limits", "reason_codes", "reasons", "rejected",
+    "rejected_parameters", "request", "response", "route_query", "rules", "tags", "tools_used",
+}  # fmt: skip
 _TIMES = {"timestamp", "last_synced", "last_updated"}  # and whatever ends with _at
-_COMPUTED: dict[str, Kind] = {"ctx_length": "integer", "model_count": "integer"}  # view columns that no table has
+_COUNTS = {("cache_metrics", "cache_hit"), ("model_metrics_by_window", "correct")}  # where these words are no answer
+_COMPUTED: dict[str, Kind] = {  # view columns that no table has
+    "ctx_length": "integer",
+    "model_count": "integer",
+    "prompt_tokens": "integer",
+    "response_cost": "real",
+    "token_count": "integer",
+}
 _EXPIRABLE = ("benchmark_results", "request_events", "feedback_events")
 _DECLARED: dict[str, Kind] = {"TEXT": "text", "INTEGER": "integer", "REAL": "real"}
 
@@ -49,8 +60,10 @@ class Table:
     is_view: bool
 
 
-def kind_of(name: str, declared: str = "") -> Kind | None:
+def kind_of(name: str, declared: str = "", table: str = "") -> Kind | None:
     """What a column of this name holds, by the naming rules, else by its declared SQLite type, else None."""
+    if (table, name) in _COUNTS:
+        return "integer"
     if name.startswith("is_") or name in _BOOLEANS:
         return "boolean"
     if name in _JSON:
@@ -90,7 +103,7 @@ def describe(connection: sqlite3.Connection) -> dict[str, Table]:
     for name, object_type in sorted(listed):
         columns = {
             # A view's expression has no declared type; it carries the name, hence the kind, of the column it stands for.
-            column: Column(column, kind_of(column, declared) or known[column], bool(not_null and default is None))
+            column: Column(column, kind_of(column, declared, name) or known[column], bool(not_null and default is None))
             for _, column, declared, not_null, default, _ in shapes[name]
             if column != "commit_seq"
         }

@@ -110,5 +110,5 @@ def test_a_commit_number_from_elsewhere_is_left_out() -> None:
 
 
 def test_an_unknown_table_lists_those_that_exist() -> None:
-    with pytest.raises(UnknownName, match="agent_models, agents, benchmark_results, catalog"):
+    with pytest.raises(UnknownName, match="agent_models, agents, audit_log, batch_metrics, benchmark_results"):
         schema.table("benchmarks")

@@ -146,7 +146,7 @@ grant insert (
     tools_used, decision_id
 ) on public.request_events to authenticated;
 grant insert (
-    id, tenant_id, user_id, agent_id, session_id, request_id, task_type, task_source, task_confidence, domain, query, model,
+    id, tenant_id, user_id, agent_id, session_id, request_id, task_type, task_source, task_confidence, domain, route_query, model,
     provider, score, source, policy, parts, evidence, fallbacks, candidates, rejected, reasons, reason_codes, snapshot_id,
     configuration_id, is_simulated, is_stale, age_s, experiment_id, experiment_arm, decision_ms, created_at
 ) on public.routing_decisions to authenticated;
