@@ -36,7 +36,7 @@ class TierThresholds:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """A provider's models, and one sentence for each entry that could not be used (or not wholly)."""
+    """A provider's models, and one sentence for each entry that could not be used."""
 
     models: tuple[Model, ...]
     rejected: tuple[str, ...] = ()
@@ -91,11 +91,10 @@ class _Reading:
         if isinstance(entry, dict) and entry.get("active") is False:
             return None, None  # Groq lists what it has switched off
         try:
-            model, complaint = read_entry(entry, zero_is_free=self.spec.models_shape != "together")
+            model = read_entry(entry, zero_is_free=self.spec.models_shape != "together")
         except BadEntry as error:
             return None, str(error)
-        tier = cost_tier(model.input_price_per_m, model.output_price_per_m, self.tiers)
-        return replace(model, cost_tier=tier), complaint and f"'{model.external_id}' {complaint}"
+        return replace(model, cost_tier=cost_tier(model.input_price_per_m, model.output_price_per_m, self.tiers)), None
 
     def keep(self, page: list[tuple[Model | None, str | None]]) -> None:
         """Add a page's models; the first of a name counts."""

@@ -15,10 +15,13 @@ from providers.records import Model
 from providers.redact import label
 
 LONG_CONTEXT = 100_000  # tokens; the threshold of the capability long_context
-HIGHEST_PRICE = Decimal(100_000)  # USD per 1M tokens; more is a mistake or an attack
 _LONGEST_CONTEXT = 10**9
 _MILLION = Decimal(1_000_000)
+_LARGEST = Decimal("1e290")  # times a million it is still a number
 _NOTHING = (Decimal(0), Decimal(0))
+_TOKEN_PRICES = {"prompt", "completion", "input", "output"}  # of `pricing`; what else stands there are further fees
+
+_Prices = tuple[Decimal | None, Decimal | None, Decimal | None]  # input, output, cached input
 
 # A provider's word for a kind of model (its field type or mode, an Ollama capability, an output modality) -> our word.
 _TYPES = {
@@ -61,8 +64,8 @@ class BadEntry(ValueError):
     """An entry that is no model; the message says why."""
 
 
-def read_entry(entry: Any, *, zero_is_free: bool = True) -> tuple[Model, str | None]:
-    """The model that an entry describes (its tier not yet set), and what was unusable about it, if anything.
+def read_entry(entry: Any, *, zero_is_free: bool = True) -> Model:
+    """The model that an entry describes; its tier is not yet set.
 
     `zero_is_free` is False where a price of 0 may mean "not priced" (Together): there only an id that ends in -free is.
     Raises `BadEntry`.
@@ -85,25 +88,24 @@ def read_entry(entry: Any, *, zero_is_free: bool = True) -> tuple[Model, str | N
         (kind for pattern, kind in _TYPES_BY_ID if pattern.search(external_id.lower())), "chat"
     )
     context = _context(entry)
-    complaint = None
+    problem = None
     try:
         prices = _prices(entry)
     except BadEntry as error:
-        prices, complaint = (None, None), f"kept without a price: {error}"
-    if prices == _NOTHING and not zero_is_free and not external_id.lower().endswith("-free"):
-        prices = (None, None)
-    return (
-        Model(
-            external_id=external_id,
-            display_name=_display_name(entry, external_id),
-            model_type=model_type,
-            capabilities=_capabilities(entry, external_id, model_type, declared_type, context),
-            context_window=context,
-            input_price_per_m=prices[0],
-            output_price_per_m=prices[1],
-            raw=raw,
-        ),
-        complaint,
+        prices, problem = (None, None, None), str(error)
+    if prices[:2] == _NOTHING and not zero_is_free and not external_id.lower().endswith("-free"):
+        prices = (None, None, None)
+    return Model(
+        external_id=external_id,
+        display_name=_display_name(entry, external_id),
+        model_type=model_type,
+        capabilities=_capabilities(entry, external_id, model_type, declared_type, context),
+        context_window=context,
+        input_price_per_m=prices[0],
+        output_price_per_m=prices[1],
+        cached_input_price_per_m=prices[2],
+        price_problem=problem,
+        raw=raw,
     )
 
 
@@ -195,9 +197,10 @@ def _context(entry: Mapping[str, Any]) -> int | None:
     )
 
 
-def _prices(entry: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:
-    """Input and output price in USD per 1M tokens. Per token under prompt/completion or *_cost_per_token, per 1M under
-    input/output. Raises `BadEntry` for a price that is none.
+def _prices(entry: Mapping[str, Any]) -> _Prices:
+    """Input, output and cached input price in USD per 1M tokens: OpenRouter's and LiteLLM's are per token, Together's per 1M.
+
+    Raises `BadEntry` for a price that is none.
     """
     pricing, info = mapping(entry.get("pricing")), mapping(entry.get("model_info"))
     per_token = (
@@ -205,17 +208,29 @@ def _prices(entry: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:
         _first(pricing.get("completion"), entry.get("output_cost_per_token"), info.get("output_cost_per_token")),
     )
     if per_token != (None, None):
-        prices = _price(per_token[0], _MILLION), _price(per_token[1], _MILLION)
+        paid = _price("input", per_token[0], _MILLION), _price("output", per_token[1], _MILLION)
     else:
-        prices = _price(pricing.get("input"), Decimal(1)), _price(pricing.get("output"), Decimal(1))
-    extras = (_price(pricing.get(name), Decimal(1)) for name in ("request", "image"))
-    if prices == _NOTHING and any(extras):
-        return None, None  # paid by the request: tokens that cost nothing do not make it free
-    return prices
+        paid = _price("input", pricing.get("input"), Decimal(1)), _price("output", pricing.get("output"), Decimal(1))
+    if paid == _NOTHING and any(_is_fee(name, value) for name, value in pricing.items()):
+        return None, None, None  # paid in another way: tokens that cost nothing do not make it free
+    caches = (source.get("cache_read_input_token_cost") for source in (entry, info))
+    cached = _price("cached input", _first(pricing.get("input_cache_read"), *caches), _MILLION)
+    # A 0 beside a price that is none stands for "there is no cache" as well: then cached tokens cost what the others do.
+    return *paid, None if cached == 0 and paid[0] != 0 else cached
 
 
-def _price(value: Any, factor: Decimal) -> Decimal | None:
-    """A price; None for none, or for -1, which says that it varies."""
+def _is_fee(name: str, value: Any) -> bool:
+    """Whether an entry of `pricing` is something that has to be paid beside the tokens."""
+    if name in _TOKEN_PRICES or not isinstance(value, str | int | float) or isinstance(value, bool):
+        return False
+    try:
+        return Decimal(str(value)) != 0
+    except InvalidOperation:
+        return False
+
+
+def _price(side: str, value: Any, factor: Decimal) -> Decimal | None:
+    """A price; None for none, or for -1, which says that it varies. How high it may be is for those to say who count on it."""
     if value is None:
         return None
     try:
@@ -228,8 +243,8 @@ def _price(value: Any, factor: Decimal) -> Decimal | None:
         price = Decimal("NaN")
     if price == -1:
         return None
-    if not price.is_finite() or not 0 <= price <= HIGHEST_PRICE / factor:
-        raise BadEntry(f"{label(str(value))!r} is no price")
+    if not price.is_finite() or not 0 <= price <= _LARGEST:
+        raise BadEntry(f"the {side} price {label(str(value))!r} is no price")
     return price * factor
 
 

@@ -1,7 +1,7 @@
 """A models listing, read entry by entry while it arrives: never the whole of it is held, as text or as objects.
 
 A listing is a JSON array (Together), or an object with the array under `data` (nearly all) or under `models` (Ollama, LM Studio),
-in which everything else is small. Where it is not JSON by the letter, what is wrong becomes null (NaN, 1e999, numbers that no
+in which everything else is small. Where it is not JSON by the letter, what is wrong becomes text (NaN, 1e999, numbers that no
 database holds), or spoils its entry alone (bytes that are not UTF-8, half a surrogate pair).
 """
 
@@ -125,13 +125,14 @@ class Listing:
         self._text, self._at = "".join(parts), 0
 
 
-def _finite(text: str) -> float | None:
+def _finite(text: str) -> float | str:
     number = float(text)
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number) else text
 
 
-def _integer(text: str) -> int | None:
-    return int(text) if len(text) <= _LONGEST_INTEGER else None
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= _LONGEST_INTEGER else text
 
 
-_JSON = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite, parse_int=_integer)
+# Not null: a price that is no number is another thing than none.
+_JSON = json.JSONDecoder(parse_constant=str, parse_float=_finite, parse_int=_integer)

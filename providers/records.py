@@ -36,7 +36,8 @@ class ProviderSpec:
     `auth_header` and `auth_prefix` make the credential header (`Authorization: Bearer ...`); it is omitted without a key.
     `chat_path` and `models_path` are joined to `base_url`; `token_limit_field` is the name of the output limit in a request;
     `query` and `headers` go with each request; `models_shape` names the adapter that reads the models endpoint. Of `families`
-    the first that matches counts; where `ids_are_deployments` an id says nothing of the model behind it.
+    the first that matches counts; where `ids_are_deployments` an id says nothing of the model behind it. `genai_provider` is
+    who the price library takes it for; None: the library's prices are not this provider's.
     """
 
     key: str
@@ -53,6 +54,7 @@ class ProviderSpec:
     families: tuple[Family, ...] = ()
     ids_are_deployments: bool = False
     models_shape: str = "openai"
+    genai_provider: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     default_models: tuple[str, ...] = ()
@@ -66,7 +68,8 @@ class Model:
     """A catalog entry as its provider describes it.
 
     `capabilities` maps a capability (text, vision, code, audio, long_context, function_calling) to the origin of the claim:
-    declared, catalogue or inferred. An absent capability is unknown. Prices are USD per 1M tokens. `raw` is the
+    declared, catalogue or inferred. An absent capability is unknown. Prices are USD per 1M tokens; `price_problem` is a sentence
+    about a price that is none, and then there are no others. `raw` is the
     provider's entry as JSON in UTF-8 with sorted names: 50,000 of them as objects would be half a gigabyte.
     """
 
@@ -77,6 +80,8 @@ class Model:
     context_window: int | None = None
     input_price_per_m: Decimal | None = None
     output_price_per_m: Decimal | None = None
+    cached_input_price_per_m: Decimal | None = None
+    price_problem: str | None = None
     cost_tier: str | None = None
     raw: bytes = b"{}"
 

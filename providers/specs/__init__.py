@@ -54,8 +54,8 @@ def make_spec(row: Mapping[str, Any]) -> ProviderSpec:
     Read are key, provider_type, base_url (None: the type's own), models_endpoint, rate_limit_rpm, is_simulated
     and is_private_allowed.
     `base_url` may be written with or without its version (`/v1`), with a trailing slash, or as the full URL of the chat
-    endpoint, which is then taken at its word. `models_endpoint` is a path below it or a full URL of the same origin.
-    A simulated provider needs no key and must be on loopback. Raises `BadProvider`.
+    endpoint, which is then taken at its word. `models_endpoint` is a path below it or a full URL of the same origin. The
+    price library's prices are the vendor's own, so another host (a gateway, a proxy) gets none. A simulated provider needs no key and must be on loopback. Raises `BadProvider`.
     """
     known = load(row["provider_type"])
     simulated = bool(row.get("is_simulated"))
@@ -71,10 +71,17 @@ def make_spec(row: Mapping[str, Any]) -> ProviderSpec:
         "rate_limit_rpm": row.get("rate_limit_rpm"),
         "is_simulated": simulated,
         "is_private_allowed": bool(row.get("is_private_allowed")),
+        "genai_provider": None if simulated else _genai_provider(known, url.hostname or ""),
         "key_required": known.get("key_required", True) and not simulated,
         **paths,
     }
     return ProviderSpec(**values)
+
+
+def _genai_provider(known: Mapping[str, Any], host: str) -> str | None:
+    """Who the price library takes a provider for: nobody where a type's protocol is spoken on a host that is not its vendor's."""
+    is_vendors = any(f".{host}".endswith(f".{own}") for own in known.get("genai_hosts", ()))
+    return known.get("genai_provider") if is_vendors else None
 
 
 def check_url(text: str) -> SplitResult:

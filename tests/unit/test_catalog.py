@@ -41,7 +41,7 @@ async def fetch(
 
 
 def model(entry: Mapping[str, Any]) -> Model:
-    return read_entry({"id": "vendor/m", **entry})[0]
+    return read_entry({"id": "vendor/m", **entry})
 
 
 @pytest.mark.parametrize("key", ["sim-aurora", "sim-borealis", "sim-cascade"])
@@ -134,9 +134,9 @@ async def test_a_bad_entry_is_left_out_and_named() -> None:
     ]
     catalog = await fetch({"data": entries})
     assert [found.external_id for found in catalog.models] == ["good", "dear"]
-    assert [text.partition(":")[0] for text in catalog.rejected] == [f"entry {n}" for n in (2, 3, 4, 5, 6, 7)]
+    assert [text.partition(":")[0] for text in catalog.rejected] == [f"entry {n}" for n in (2, 3, 4, 5, 6)]
     assert "listed twice" in catalog.rejected[4]
-    assert "kept without a price" in catalog.rejected[5]
+    assert catalog.models[1].price_problem == "the input price '1e999' is no price"
     assert "\x1b" not in "".join(catalog.rejected)
 
 
@@ -147,6 +147,7 @@ async def test_json_that_is_none_by_the_letter_loses_only_what_is_wrong_in_it() 
     catalog = await fetch(lambda _: httpx.Response(200, content=body))
     assert [found.external_id for found in catalog.models] == ["a", "b"]
     assert (catalog.models[0].context_window, catalog.models[0].input_price_per_m) == (None, None)
+    assert catalog.models[0].price_problem == "the input price '1e999' is no price"
     assert len(catalog.rejected) == 1
 
 
@@ -208,11 +209,10 @@ async def test_a_key_that_no_header_can_carry_is_never_sent() -> None:
         ({"model_info": {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06}}, ("1", "2")),
         ({}, (None, None)),
         ({"pricing": None}, (None, None)),
-        ({"pricing": {"prompt": "-999", "completion": "0"}}, (None, None)),
-        ({"pricing": {"prompt": "NaN", "completion": "0"}}, (None, None)),
-        ({"pricing": {"input": 1e308, "output": 0}}, (None, None)),
-        ({"pricing": {"input": True, "output": 0}}, (None, None)),
-        ({"pricing": {"input": [], "output": 0}}, (None, None)),
+        ({"pricing": {"prompt": "0", "completion": "0", "image": "0", "web_search": "0"}}, ("0", "0")),
+        ({"pricing": {"prompt": "0", "completion": "0", "internal_reasoning": "0.000001"}}, (None, None)),
+        ({"pricing": {"prompt": "0", "completion": "0", "request": "-1"}}, (None, None)),
+        ({"pricing": {"input": 0, "output": 0, "hourly": 2.5}}, (None, None)),
     ],
 )
 def test_a_price_is_exact_in_usd_per_million_or_unknown(pricing: dict[str, Any], expected: tuple[Any, Any]) -> None:
@@ -220,10 +220,46 @@ def test_a_price_is_exact_in_usd_per_million_or_unknown(pricing: dict[str, Any],
     assert (found.input_price_per_m, found.output_price_per_m) == tuple(value and Decimal(value) for value in expected)
 
 
+@pytest.mark.parametrize(
+    ("pricing", "problem"),
+    [
+        ({"prompt": "-999", "completion": "0"}, "the input price '-999' is no price"),
+        ({"prompt": "NaN", "completion": "0"}, "the input price 'NaN' is no price"),
+        ({"prompt": "1e999", "completion": "0"}, "the input price '1e999' is no price"),
+        ({"prompt": "1e999999", "completion": "0"}, "the input price '1e999999' is no price"),
+        ({"prompt": "0", "completion": "-0.5"}, "the output price '-0.5' is no price"),
+        ({"prompt": "1", "completion": "1", "input_cache_read": "free"}, "the cached input price 'free' is no price"),
+        ({"input": 1e289, "output": -2}, "the output price '-2' is no price"),
+        ({"input": True, "output": 0}, "the input price 'True' is no price"),
+        ({"input": [], "output": 0}, "the input price '[]' is no price"),
+    ],
+)
+def test_what_is_no_price_is_told_and_leaves_none(pricing: dict[str, Any], problem: str) -> None:
+    found = model({"pricing": pricing})
+    assert found.price_problem == problem
+    assert (found.input_price_per_m, found.output_price_per_m, found.cached_input_price_per_m) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "cached"),
+    [
+        ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": "0.0000001"}}, "0.1"),
+        ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": "-1"}}, None),
+        ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": "0"}}, None),
+        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0"}}, "0"),
+        ({"pricing": {"prompt": "0.000001", "completion": "0.000002"}}, None),
+        ({"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "cache_read_input_token_cost": 5e-07}, "0.5"),
+    ],
+)
+def test_a_cached_token_has_a_price_of_its_own_where_one_is_given(entry: dict[str, Any], cached: str | None) -> None:
+    """A 0 beside a price says that there is no cache as often as that it is free; cached tokens then cost as the others."""
+    assert model(entry).cached_input_price_per_m == (cached and Decimal(cached))
+
+
 def test_zero_from_together_is_free_only_by_name() -> None:
     free = {"pricing": {"input": 0, "output": 0}}
-    assert read_entry({"id": "a/b-Free", **free}, zero_is_free=False)[0].input_price_per_m == 0
-    assert read_entry({"id": "a/b", **free}, zero_is_free=False)[0].input_price_per_m is None
+    assert read_entry({"id": "a/b-Free", **free}, zero_is_free=False).input_price_per_m == 0
+    assert read_entry({"id": "a/b", **free}, zero_is_free=False).input_price_per_m is None
 
 
 @pytest.mark.parametrize(
@@ -336,8 +372,8 @@ def test_a_display_name_is_given_or_the_ids_tail(entry: dict[str, Any], name: st
 
 def test_the_raw_entry_is_kept_as_text_that_does_not_depend_on_the_order_of_its_names() -> None:
     entry = {"id": "m", "owned_by": "somebody", "nested": {"a": [1], "Ä": None}}
-    assert read_entry(entry)[0].raw == '{"id":"m","nested":{"a":[1],"Ä":null},"owned_by":"somebody"}'.encode()
-    assert read_entry(dict(reversed(entry.items())))[0].raw == read_entry(entry)[0].raw
+    assert read_entry(entry).raw == '{"id":"m","nested":{"a":[1],"Ä":null},"owned_by":"somebody"}'.encode()
+    assert read_entry(dict(reversed(entry.items()))).raw == read_entry(entry).raw
 
 
 JSON = st.recursive(
@@ -355,11 +391,12 @@ FIELDS = st.sampled_from(
 @example({"capabilities": [[]]})
 def test_no_entry_breaks_the_reader(entry: dict[str, Any]) -> None:
     try:
-        found, _ = read_entry({"id": "m", **entry})
+        found = read_entry({"id": "m", **entry})
     except BadEntry:
         return
-    for price in (found.input_price_per_m, found.output_price_per_m):
-        assert price is None or 0 <= price <= 100_000
+    prices = (found.input_price_per_m, found.output_price_per_m, found.cached_input_price_per_m)
+    assert all(price is None or (price.is_finite() and price >= 0) for price in prices)
+    assert found.price_problem is None or prices == (None, None, None)
     assert found.context_window is None or found.context_window > 0
     assert json.dumps(found.capabilities)
 
