@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +29,7 @@ from analytics.durable import make_directory, sync_directory, sync_file
 from analytics.errors import Corrupt, LeaseHeld
 from analytics.lake.manifest import UNKNOWN_DAY, LakeFile, Manifest, TableFiles, read_manifest, write_manifest
 from analytics.lake.schema import DIMENSIONS, EVENTS, conform, in_order, schema, to_arrow
+from analytics.lake.sources import Source, portions
 
 __all__ = [
     "DIMENSIONS",
@@ -48,23 +48,6 @@ _CORRECTIONS = ("tombstones", "repricings")  # what they say changes what other 
 _ROW_GROUP = 122_880
 _FLUSH_ROWS = 200_000  # rows held in memory before they become files: a first extraction makes few files a day
 _COMPACT_AT = 16  # files of one table and day: a day of 96 files reads 11 times slower than one
-
-
-class Rows(Protocol):
-    """What a store's `read` answers: rows in commit order and the number of the last one."""
-
-    @property
-    def rows(self) -> Sequence[Mapping[str, Any]]: ...
-    @property
-    def watermark(self) -> int | None: ...
-
-
-class Source(Protocol):
-    """What the lake needs of a store."""
-
-    def epoch(self) -> str: ...
-    def read(self, table: str, after: int | None, limit: int = 10_000) -> Rows: ...
-    def read_all(self, table: str) -> Sequence[Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,31 +186,28 @@ class Lake:
 
     def _extract_events(self, store: Source, table: str, draft: _Draft, *, restored: bool) -> None:
         entry = draft.manifest.table(table)
-        known = self._ids(table, entry.files) if restored else frozenset[str]()
+        known = self._ids(table, entry.files) if restored else None
         watermark = None if restored else entry.watermark
         files, held, added = list(entry.files), list[pa.Table](), 0
-        while True:
-            batch = store.read(table, watermark)
-            if watermark is not None and batch.watermark is not None and batch.watermark < watermark:
+        for portion in portions(store, table, watermark):
+            if watermark is not None and portion.watermark is not None and portion.watermark < watermark:
                 # The store was put back to an older state under the same epoch: its numbers are being given out again.
                 self._extract_events(store, table, draft, restored=True)
                 return
-            if batch.rows:
-                watermark = batch.watermark
-                held.append(to_arrow(table, [row for row in batch.rows if row["id"] not in known]))
-            if held and (not batch.rows or sum(part.num_rows for part in held) >= _FLUSH_ROWS):
-                rows = pa.concat_tables(held)
-                files += self._write_days(table, rows)
-                added += rows.num_rows
-                held = []
-            if not batch.rows:
-                break
+            watermark, rows = portion.watermark, portion.rows
+            if known is not None:
+                rows = rows.filter(pc.invert(pc.is_in(rows.column("id"), known)))
+            held.append(rows)
+            if _count(held) >= _FLUSH_ROWS:
+                files, held, added = files + self._write_days(table, pa.concat_tables(held)), [], added + _count(held)
+        if held:
+            files, added = files + self._write_days(table, pa.concat_tables(held)), added + _count(held)
         draft.rows[table] = added
         draft.manifest = draft.manifest.with_table(table, TableFiles(watermark, tuple(files)))
 
-    def _ids(self, table: str, files: Sequence[LakeFile]) -> frozenset[str]:
+    def _ids(self, table: str, files: Sequence[LakeFile]) -> pa.ChunkedArray:
         """The ids in those files that can still be read: rows of a corrupt one may come again, and heal it."""
-        return frozenset(self.load_all(table, files, ["id"]).rows.column("id").to_pylist())
+        return self.load_all(table, files, ["id"]).rows.column("id")
 
     def _extract_dimension(self, store: Source, table: str, draft: _Draft) -> None:
         entry = draft.manifest.table(table)
@@ -303,6 +283,10 @@ def _parquet(rows: pa.Table) -> bytes:
     pq.write_table(rows, sink, row_group_size=_ROW_GROUP, compression="zstd", write_page_checksum=True)
     data: bytes = sink.getvalue().to_pybytes()
     return data
+
+
+def _count(tables: Sequence[pa.Table]) -> int:
+    return sum(table.num_rows for table in tables)
 
 
 def _text(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import pyarrow as pa
+from pyarrow import csv
 
 from analytics.errors import BadRows, UnknownName
 from analytics.store.schema import Kind
@@ -55,6 +56,48 @@ def to_arrow(table: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         except (TypeError, ValueError, pa.ArrowException) as error:
             raise BadRows(f"{table}.{field.name} holds a value that is no {field.type}: {error}") from error
     return pa.Table.from_arrays(columns, schema=schema(table))
+
+
+def from_csv(table: str, data: bytes) -> pa.Table:
+    """What PostgreSQL's COPY wrote of all columns of `schema(table)` in CSV, as `to_arrow` makes it of the same rows; raises `BadRows`."""
+    shape = schema(table)
+    columns = {field.name: pa.string() if field.type == TIME else field.type for field in shape}
+    try:
+        rows = csv.read_csv(
+            pa.BufferReader(data),
+            read_options=csv.ReadOptions(column_names=shape.names, block_size=max(1 << 20, len(data))),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=columns, null_values=[""], true_values=["t"], false_values=["f"],
+                strings_can_be_null=True, quoted_strings_can_be_null=False,
+            ),
+        )  # fmt: skip
+    except pa.ArrowException as error:
+        raise BadRows(f"{table} as it was copied does not fit its columns: {error}") from error
+    kinds = store_table(table).columns
+    made = []
+    for field in shape:
+        column = rows.column(field.name)
+        if field.type == TIME:
+            column = _times(column)
+        elif kinds[field.name].kind == "json":
+            column = _by_value(column, lambda text: _text(json.loads(text)), pa.string())
+        made.append(column)
+    return pa.Table.from_arrays(made, schema=shape)
+
+
+def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return column.cast(TIME)
+    except pa.ArrowInvalid:  # one of them is none that Arrow can read: infinity, or a year that Python too would refuse
+        return _by_value(column, _time, TIME)
+
+
+def _by_value(column: pa.ChunkedArray, convert: Callable[[str], Any], kind: pa.DataType) -> pa.ChunkedArray:
+    """Each different value converted once."""
+    coded = column.combine_chunks().dictionary_encode()
+    values = pa.array([convert(value) for value in coded.dictionary.to_pylist()], type=kind)
+    return pa.chunked_array([values.take(coded.indices)])
 
 
 def in_order(rows: pa.Table) -> pa.Table:

@@ -11,10 +11,11 @@ from typing import Any, Literal, Self
 
 from analytics import sqlfiles
 from analytics.errors import BadRows, SchemaMismatch, UnknownName
-from analytics.store import feedback, migrate_postgres, schema, supabase_catalog
+from analytics.store import feedback, migrate_postgres, schema, supabase_bulk, supabase_catalog
 from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Tally
 from analytics.store.rows import Row, clean, mended
 from analytics.store.schema import Table
+from analytics.store.supabase_bulk import Copied
 from analytics.store.supabase_rows import (
     ROWS_AT_ONCE,
     Group,
@@ -29,6 +30,7 @@ from analytics.store.supabase_rows import (
 )
 from analytics.store.supabase_wire import Refusal, Wire, remedy
 
+PATIENCE_S = 30.0
 _EXPIRED_AT_ONCE = 10_000
 _NOTHING = type(None)
 
@@ -47,9 +49,10 @@ class SupabaseStore:
         *,
         db_url: str | None = None,
         timeout_s: float = 60.0,
-        patience_s: float = 30.0,
+        patience_s: float | None = None,
     ) -> None:
-        self._wire = Wire(url, service_key, timeout_s=timeout_s, patience_s=patience_s)
+        patience = PATIENCE_S if patience_s is None else patience_s
+        self._wire = Wire(url, service_key, timeout_s=timeout_s, patience_s=patience)
         self._db_url = db_url
         self._is_checked = False
 
@@ -135,6 +138,17 @@ class SupabaseStore:
             if len(found) < wanted:
                 break
         return Batch(rows, mark)
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether event tables can be read in bulk."""
+        return self._db_url is not None
+
+    def copy(self, table: str, columns: Sequence[str], after: int | None, limit: int) -> Copied | None:
+        """What `read` would give after the watermark `after`, at most `limit` rows, by COPY; None if there is nothing."""
+        schema.events(table)
+        assert self._db_url is not None, "can_copy says so"
+        return supabase_bulk.copy(self._db_url, table, columns, after, limit)
 
     def tally(self, table: str, after: int | None = None, until: int | None = None) -> list[Tally]:
         schema.events(table)
