@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import jwt
-import psycopg
 import pytest
 
-from analytics import sqlfiles
+from analytics.store.migrate_postgres import migrate
 from supabase_project import server as postgres
 from supabase_project.programs import postgrest
 from supabase_project.proxy import Fault, Proxy
@@ -126,9 +125,7 @@ class Projects:
     def _template(self) -> str:
         if not self._is_migrated:
             self.server.create("migrated", "project")
-            with psycopg.connect(self.server.url("migrated")) as connection:
-                for path in sqlfiles.files("migrations/postgres").values():
-                    connection.execute(path.read_bytes())
+            migrate(self.server.url("migrated"))
             self._is_migrated = True
         return "migrated"
 
