@@ -124,6 +124,7 @@ create table public.prices (
 create index prices_by_model on public.prices (model_id, timestamp);
 create index prices_by_provider on public.prices (provider_id);
 create index prices_by_time on public.prices (timestamp);
+create index prices_in_quarantine on public.prices (model_id) where quarantine_reason is not null;
 select scorehouse.describe('public.prices', 'Price history: a row when a price changed, in force until the model''s next one', '{
     "provider_id": "Provider that asks it",
     "model_id": "Model that costs it",

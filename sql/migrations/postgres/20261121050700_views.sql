@@ -102,6 +102,43 @@ select scorehouse.describe('public.provider_registry', 'Providers in the words o
     "model_count": "Models that it lists now"
 }');
 
+create view public.quarantined_prices with (security_invoker = true) as
+select
+    p.id,
+    r.key as provider,
+    m.key as model,
+    p.provider_id,
+    p.model_id,
+    p.input_price_per_m,
+    p.output_price_per_m,
+    p.cached_input_price_per_m,
+    p.source,
+    p.quarantine_reason,
+    p.timestamp
+from public.prices as p
+inner join public.models as m on p.model_id = m.id
+inner join public.providers as r on p.provider_id = r.id
+inner join lateral (
+    select q.id from public.prices as q
+    where q.model_id = p.model_id
+    order by q.timestamp desc, q.id desc
+    limit 1
+) as newest on p.id = newest.id
+where p.quarantine_reason is not null;
+select scorehouse.describe('public.quarantined_prices', 'The newest word on a model''s price, where it does not count', '{
+    "id": "UUID of the price row",
+    "provider": "Key of the provider",
+    "model": "Key of the model",
+    "provider_id": "UUID of the provider",
+    "model_id": "UUID of the model",
+    "input_price_per_m": "USD per 1M input tokens; null: none, or no price",
+    "output_price_per_m": "USD per 1M output tokens; null: none, or no price",
+    "cached_input_price_per_m": "USD per 1M input tokens read from the provider''s cache; null: unknown",
+    "source": "Who says so",
+    "quarantine_reason": "Why it does not count",
+    "timestamp": "Since when (UTC)"
+}');
+
 create view public.result_costs with (security_invoker = true) as
 select
     r.id,

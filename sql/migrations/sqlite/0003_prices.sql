@@ -7,6 +7,7 @@ alter table prices add column cached_input_price_per_m real check (cached_input_
 alter table prices add column source_version text;     -- the price library's version, '0.2.3'
 alter table prices add column matched_model text;      -- the price library's own id of the model it took this one for
 alter table prices add column quarantine_reason text;  -- why the row does not count; null: it counts
+create index prices_in_quarantine on prices (model_id) where quarantine_reason is not null;
 
 -- A price that was wrong: every result that names price_id costs by these prices from now on (the newest row of a price_id
 -- counts). The results themselves keep what was computed then. Append-only.
@@ -61,6 +62,30 @@ left join model_overrides as o on m.id = o.model_id
 left join prices as price on price.id = (
     select q.id from prices as q
     where q.model_id = m.id and q.quarantine_reason is null
+    order by q.timestamp desc, q.id desc
+    limit 1
+);
+
+-- Prices that somebody should look at: the newest word on a model's price, which does not count.
+create view quarantined_prices as
+select
+    p.id,
+    r.key as provider,
+    m.key as model,
+    p.provider_id,
+    p.model_id,
+    p.input_price_per_m,
+    p.output_price_per_m,
+    p.cached_input_price_per_m,
+    p.source,
+    p.quarantine_reason,
+    p.timestamp
+from prices as p
+inner join models as m on p.model_id = m.id
+inner join providers as r on p.provider_id = r.id
+where p.quarantine_reason is not null and p.id = (
+    select q.id from prices as q
+    where q.model_id = p.model_id
     order by q.timestamp desc, q.id desc
     limit 1
 );
