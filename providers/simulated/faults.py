@@ -18,6 +18,7 @@ Ending = Literal["complete", "close", "reset", "hang"]
 
 _DRIP_MS = 50.0
 _BLOCK = 65_536
+_ARGUMENTS = ('{"ani', 'mal": "sp', 'ider"}')
 _HTML = b"<!doctype html><html><head><title>Welcome</title></head><body><h1>Please sign in</h1></body></html>"
 
 
@@ -171,6 +172,27 @@ def _silent(exchange: Exchange, *, reasoning: bool = False) -> Answer:
     return Answer(_stream(replace(exchange, reply=replace(reply, tokens=(), reasoning=thoughts))))
 
 
+def _thinking(exchange: Exchange) -> Answer:
+    """The answer after some reasoning, in a channel of its own."""
+    reply = exchange.reply
+    return Answer(_stream(replace(exchange, reply=replace(reply, reasoning=reply.reasoning or reply.tokens[:5]))))
+
+
+def _unicode(exchange: Exchange) -> Answer:
+    """The answer in characters of many bytes, of surrogate pairs, and of the sort that some splitters take for line ends."""
+    tokens = ("Grüße,", " 世界", " \U0001f577\ufe0f", "\u2028\u2029\u0085", ' "\\n\t', "\n", " é", "e\u0301.")
+    return Answer(_stream(replace(exchange, reply=replace(exchange.reply, tokens=tokens))))
+
+
+def _tool_call(exchange: Exchange) -> Answer:
+    """A call of a tool in place of text; its arguments come in fragments."""
+    reply = replace(exchange.reply, tokens=tuple(_ARGUMENTS), reasoning=(), finish="tool_calls")
+    out = frames(exchange.dialect, reply, exchange.answer_id, with_usage=exchange.with_usage)
+    fragments = [out.opening(), out.tool("look_up", ""), *(out.tool(None, part) for part in _ARGUMENTS)]
+    fragments.append(out.finish() + out.usage() + out.end())
+    return Answer(Step(reply.ttft_ms + index * reply.inter_token_ms, data) for index, data in enumerate(fragments))
+
+
 def _endless_line(exchange: Exchange) -> Answer:
     head = b'data: {"choices":[{"index":0,"delta":{"content":"' if exchange.dialect == "chat" else b'data: {"type":"'
     return Answer(chain(_beginning(exchange), [Step(0.0, head)], _forever(0.0, b"x" * _BLOCK)))
@@ -243,6 +265,9 @@ FAULTS: Mapping[str, Callable[[Exchange], Answer]] = {
     "no_finish": lambda x: Answer(_stream(x, finish=False)),
     "empty": _silent,
     "reasoning_only": lambda x: _silent(x, reasoning=True),
+    "thinking": _thinking,
+    "tool_call": _tool_call,
+    "unicode": _unicode,
     "whole_200": whole,
     "double_done": lambda x: Answer(chain(_stream(x), [Step(0.0, x.frames().end())])),
     "crlf": lambda x: _rewritten(x, b"\n", b"\r\n"),

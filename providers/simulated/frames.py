@@ -10,6 +10,8 @@ from providers.simulated.world import Reply, SimulatedModel, SimulatedProvider
 _CREATED = 1_760_000_000
 _CREATED_AT = "2025-10-09T08:53:20Z"
 _MILLION = Decimal(1_000_000)
+_STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
+_EMPTY_BLOCKS = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}
 
 
 class Frames(Protocol):
@@ -23,6 +25,9 @@ class Frames(Protocol):
 
     def text(self, token: str) -> bytes:
         """One token of visible text."""
+
+    def tool(self, name: str | None, arguments: str) -> bytes:
+        """A fragment of the answer's one tool call; the first has its name."""
 
     def finish(self) -> bytes:
         """The reason why the text ends."""
@@ -55,6 +60,11 @@ class ChatFrames:
     def text(self, token: str) -> bytes:
         return self._chunk({"content": token})
 
+    def tool(self, name: str | None, arguments: str) -> bytes:
+        opening = {} if name is None else {"id": f"call-{self._id}", "type": "function"}
+        named = {} if name is None else {"name": name}
+        return self._chunk({"tool_calls": [{"index": 0, **opening, "function": {**named, "arguments": arguments}}]})
+
     def finish(self) -> bytes:
         return self._chunk({}, self._reply.finish)
 
@@ -75,7 +85,7 @@ class ChatFrames:
     def _head(self) -> dict[str, Any]:
         return {"id": self._id, "object": "chat.completion.chunk", "created": _CREATED, "model": self._reply.model}
 
-    def _chunk(self, delta: Mapping[str, str], finish_reason: str | None = None) -> bytes:
+    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
         return sse(self._head() | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
 
     def _usage(self) -> dict[str, Any]:
@@ -106,8 +116,13 @@ class MessagesFrames:
     def text(self, token: str) -> bytes:
         return self._delta("text", {"type": "text_delta", "text": token})
 
+    def tool(self, name: str | None, arguments: str) -> bytes:
+        opened = b"" if name is None else self._opened("tool_use", id=f"toolu-{self._id}", name=name, input={})
+        delta = {"type": "input_json_delta", "partial_json": arguments}
+        return opened + self._event("content_block_delta", index=self._blocks, delta=delta)
+
     def finish(self) -> bytes:
-        reason = {"stop": "end_turn", "length": "max_tokens"}[self._reply.finish]
+        reason = _STOP_REASONS[self._reply.finish]
         usage = self._usage(output_tokens=self._reply.output_tokens)
         delta = {"stop_reason": reason, "stop_sequence": None}
         return self._close_block() + self._event("message_delta", delta=delta, **usage)
@@ -124,17 +139,18 @@ class MessagesFrames:
     def whole(self) -> bytes:
         content = [{"type": "text", "text": self._reply.text}]
         usage = self._usage(output_tokens=self._reply.output_tokens)
-        reason = {"stop": "end_turn", "length": "max_tokens"}[self._reply.finish]
+        reason = _STOP_REASONS[self._reply.finish]
         return dump(self._message() | {"content": content, "stop_reason": reason, **usage})
 
     def _delta(self, kind: str, delta: Mapping[str, str]) -> bytes:
-        opened = b""
-        if self._open != kind:
-            opened = self._close_block()
-            self._open = kind
-            block = {"type": kind, kind: ""}
-            opened += self._event("content_block_start", index=self._blocks, content_block=block)
+        opened = b"" if self._open == kind else self._opened(kind, **_EMPTY_BLOCKS[kind])
         return opened + self._event("content_block_delta", index=self._blocks, delta=delta)
+
+    def _opened(self, kind: str, **block: Any) -> bytes:
+        closed = self._close_block()
+        self._open = kind
+        block = {"type": kind, **block}
+        return closed + self._event("content_block_start", index=self._blocks, content_block=block)
 
     def _close_block(self) -> bytes:
         if self._open is None:

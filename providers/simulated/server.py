@@ -70,7 +70,7 @@ class Server:
         if model is None or (fault and fault not in faults.FAULTS and fault not in faults.REFUSALS):
             return faults.refused("missing_404", provider.dialect), "not_found"
         limit = asked.get("max_completion_tokens") or asked.get("max_tokens")
-        reply = self.world.reply(model, _prompt(asked), limit if isinstance(limit, int) else None)
+        reply = replace(self.world.reply(model, _prompt(asked), limit if isinstance(limit, int) else None), model=name)
         fault = fault or reply.failure
         self.answered += 1
         options = asked.get("stream_options")

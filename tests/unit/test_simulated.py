@@ -213,6 +213,9 @@ def test_a_cut_close_delimited_stream_looks_whole_to_the_client(world: Simulated
         ("no_finish", "data: ", '"stop"'),
         ("empty", "data: ", '"text_delta"'),
         ("reasoning_only", 'g":"', '"text_delta"'),
+        ("thinking", 'ing":"', "no such text"),
+        ("tool_call", "look_up", '"text_delta"'),
+        ("unicode", "\U0001f577", "no such text"),
         ("whole_200", '"role":"assistant"', "data:"),
         ("double_done", "data: ", "no such text"),
         ("crlf", "\r\n\r\n", "}\n\n"),
@@ -240,6 +243,9 @@ def test_every_fault_is_tested_here() -> None:
         "no_finish",
         "empty",
         "reasoning_only",
+        "thinking",
+        "tool_call",
+        "unicode",
         "whole_200",
     }
     tested |= {"double_done", "crlf", "comments", "no_space"}

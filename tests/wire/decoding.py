@@ -26,7 +26,7 @@ from providers.errors import WireError
 from providers.records import Measurement, Usage
 from providers.sse import Event
 
-__all__ = ["Said", "add_up", "decode", "measured", "stream"]
+__all__ = ["Said", "add_up", "decode", "decode_once", "measured", "stream"]
 
 
 @dataclass
@@ -77,6 +77,11 @@ def decode(dialect: str, *payloads: Any) -> Said:
     for form, events in in_every_form(whole):
         assert repr(_deltas(dialect, events)) == repr(said), form
     return add_up(said)
+
+
+def decode_once(dialect: str, whole: bytes) -> Said:
+    """What a stream says that comes whole."""
+    return add_up(_deltas(dialect, read([whole])))
 
 
 async def measured(dialect: str, whole: bytes) -> Measurement:
