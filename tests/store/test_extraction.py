@@ -1,15 +1,18 @@
 """Rows of a Supabase project reach the lake once each: by pages, in bulk, while others write, after a restore."""
 
+import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from store.samples import T0, T1, T2, entry, provider, request, result, run
-from supabase_project import Project
+from supabase_project import Project, Projects
 
 from analytics.lake import EVENTS, Lake
-from analytics.store import SqliteStore, Store
+from analytics.store import SqliteStore, Store, new_id
 from analytics.store.supabase import SupabaseStore
 
 Rows = list[dict[str, Any]]
@@ -99,3 +102,106 @@ def test_both_stores_give_the_lake_the_same_bytes(store: SupabaseStore, tmp_path
         theirs.extract(store)
         for table in (*EVENTS, "providers", "models", "runs", "task_domains", "domains"):
             assert [file.sha256 for file in ours.files(table)] == [file.sha256 for file in theirs.files(table)], table
+
+
+def _write_slowly(db_url: str, ids: list[str], seed: int) -> None:
+    """Insert requests of these ids in transactions of 1 to 100 rows; one in four takes its time, one in ten is thrown away first."""
+    dice = random.Random(seed)  # no secret
+    with psycopg.connect(db_url) as connection:
+        start = 0
+        while start < len(ids):
+            part = ids[start : start + dice.randint(1, 100)]
+            with connection.cursor() as cursor:
+                for row_id in part:
+                    cursor.execute(
+                        "insert into public.request_events (id, model, success, created_at) values (%s, 'aurora/small', true, %s)",
+                        (row_id, dice.choice((T0, T2))),
+                    )
+                if dice.random() < 0.25:
+                    cursor.execute("select pg_sleep(%s)", (dice.random() / 10,))
+            if dice.random() < 0.1:
+                connection.rollback()
+                continue
+            connection.commit()
+            start += len(part)
+
+
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("way", ["pages", "copy"])
+def test_extraction_misses_nothing_and_repeats_nothing_of_eight_slow_writers(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, way: str
+) -> None:
+    ids = [new_id() for _ in range(count)]
+    writers = [
+        threading.Thread(target=_write_slowly, args=(project.db_url, ids[number::8], number)) for number in range(8)
+    ]
+    db_url = project.db_url if way == "copy" else None
+    with SupabaseStore(project.url, project.service_key, db_url=db_url) as store:
+        lake = Lake(tmp_path / "lake")
+        read, read_meanwhile = getattr(store, "copy" if db_url else "read"), list[bool]()
+
+        def watched(*asked: Any, **more: Any) -> Any:
+            found = read(*asked, **more)
+            read_meanwhile.append(
+                bool(found and (db_url or found.rows)) and any(writer.is_alive() for writer in writers)
+            )
+            return found
+
+        monkeypatch.setattr(store, "copy" if db_url else "read", watched)
+        for writer in writers:
+            writer.start()
+        is_writing = True
+        while is_writing:
+            is_writing = any(writer.is_alive() for writer in writers)
+            lake.extract(store)
+    found = lake.read("request_events").rows.column("id").to_pylist()
+    assert sum(read_meanwhile) > 2, "it read while they wrote"
+    assert len(found) == len(set(found)), "nothing twice"
+    assert set(found) == set(ids), "nothing missed"
+
+
+def test_a_transaction_that_began_first_and_ends_last_is_not_skipped(store: SupabaseStore, project: Project) -> None:
+    early, late = new_id(), new_id()
+    insert = "insert into public.request_events (id, model, success, created_at) values (%s, 'm', true, now())"
+    with psycopg.connect(project.db_url) as slow:
+        slow.execute(insert, (early,))
+        store.write("request_events", [request(id=late)])
+        held_back = store.read("request_events")
+        assert held_back.rows == [], "a row of a later transaction waits for the one before it"
+        assert [day.rows for day in store.tally("request_events")] == [1], "and counts as lag meanwhile"
+        slow.commit()
+    read = store.read("request_events", held_back.watermark)
+    assert [row["id"] for row in read.rows] == [early, late]
+    assert store.read("request_events", read.watermark).rows == []
+
+
+def test_a_database_put_back_under_another_cluster_is_read_again_without_doubles(
+    store: SupabaseStore, project: Project, tmp_path: Path
+) -> None:
+    store.write("request_events", [request() for _ in range(3)])
+    lake = Lake(tmp_path / "lake")
+    assert lake.extract(store).rows["request_events"] == 3
+    before = store.epoch()
+    with psycopg.connect(project.db_url) as restored:
+        # What a restored dump looks like: its epoch is another cluster's, and so are the numbers of its transactions.
+        restored.execute("update public.store_epoch set epoch = left(epoch, 36) || '@1/1/1' where epoch like '%@%'")
+        restored.execute("update public.request_events set txid = '900000000000'::xid8")
+    assert store.epoch() != before
+    store.write("request_events", [request()])
+    again = lake.extract(store)
+    assert (again.restored, again.rows["request_events"]) == (True, 1)
+    assert lake.read("request_events").rows.num_rows == 4
+    assert lake.extract(store).restored is False
+
+
+def test_a_copy_of_a_database_is_another_one(projects: Projects, project: Project, store: SupabaseStore) -> None:
+    store.write("request_events", [request()])
+    mine = store.epoch()
+    with projects.fresh() as other, SupabaseStore(other.url, other.service_key) as theirs:
+        assert theirs.epoch() != mine
+        assert theirs.epoch() == theirs.epoch()
+
+
+def test_landing_says_which_database_took_it(store: SupabaseStore) -> None:
+    measured = run()
+    assert store.land_results([measured], [result(measured)]).epoch == store.epoch()
