@@ -13,7 +13,7 @@ from flows.commands.options import Json
 from flows.commands.running import run_job
 from flows.errors import FlowError, UsageError
 from flows.settings import load_settings
-from flows.warehouse import open_store
+from flows.warehouse import make_store, open_store
 
 _POOL = "local"  # of prefect.yaml; `prefect deploy --all` takes no other
 
@@ -58,25 +58,40 @@ def prune(
 
 
 @db.command("migrate")
-def migrate() -> None:
-    """Bring the store's tables up to this program's."""
-    from analytics.store import SqliteStore
+def migrate(
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Of a Supabase project: record migrations that were pasted by hand; run nothing."),
+    ] = False,
+) -> None:
+    """Bring the store's tables up to this program's: those of the database at SUPABASE_DB_URL, else of the local file."""
+    settings = load_settings()
+    if settings.supabase_db_url is not None:
+        from analytics.store import migrate_postgres
 
-    with SqliteStore(load_settings().home.store) as store:
-        applied = store.migrate()
-    render.say(f"Applied {', '.join(applied)}." if applied else "The schema is up to date.")
+        applied = migrate_postgres.migrate(settings.supabase_db_url.get_secret_value(), adopt=adopt)
+    elif adopt:
+        raise UsageError("--adopt is for a Supabase project: set SUPABASE_DB_URL.")
+    else:
+        with make_store(settings) as store:
+            applied = store.migrate()
+    done = "Recorded" if adopt else "Applied"
+    render.say(f"{done} {', '.join(applied)}." if applied else "The schema is up to date.")
 
 
 @db.command("check")
 def check() -> None:
     """Say whether the store can be reached and has this program's schema (exit 1 if not)."""
-    from analytics.store import SqliteStore
-
     settings = load_settings()
-    if not settings.home.store.exists():
-        raise FlowError(f"There is no store at {settings.home.store} yet; 'scorehouse db migrate' makes it.")
-    with SqliteStore(settings.home.store) as store:
-        store.check()
+    if settings.supabase_db_url is not None:
+        from analytics.store import migrate_postgres
+
+        migrate_postgres.check(settings.supabase_db_url.get_secret_value())
+    if settings.supabase_db_url is None or settings.supabase_url is not None:
+        if settings.supabase_url is None and not settings.home.store.exists():
+            raise FlowError(f"There is no store at {settings.home.store} yet; 'scorehouse db migrate' makes it.")
+        with make_store(settings) as store:
+            store.check()
     render.say("The store answers, and its schema is this program's.")
 
 
