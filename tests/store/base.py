@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from store.prices import PriceContract
 from store.samples import T0, T1, T2, entry, plan, provider, request, result, run
 
 from analytics.errors import BadRows, StoreUnavailable, UnknownName
@@ -15,7 +16,7 @@ from analytics.store import Batch, Store, Tally, new_id, stable_id
 from analytics.store.rows import id_number
 
 
-class StoreContract:
+class StoreContract(PriceContract):
     """What holds for every store."""
 
     # -- life --------------------------------------------------------------------------------------------------
@@ -416,7 +417,7 @@ class StoreContract:
     def test_an_entry_that_cannot_be_stored_is_left_out_alone(self, store: Store) -> None:
         store.write("providers", [provider()])
         store.apply_catalog("aurora", [entry("small")], T0)
-        poison = [entry("small", input_price_per_m=float("nan")), entry("bad", context_window=-1), entry("large")]
+        poison = [entry("small", display_name=5), entry("bad", context_window=-1), entry("large")]
         change = store.apply_catalog("aurora", poison, T1)
         assert (change.discovered, change.added, change.vanished) == (3, 1, 0)
         assert [name for name, _ in change.rejected] == ["small", "bad"]
