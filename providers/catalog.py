@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
 
@@ -14,7 +13,6 @@ from providers.dialects.refusals import stream_error
 from providers.entries import BadEntry, read_entry
 from providers.errors import Garbled, Refused, Stalled, WireError
 from providers.listing import LISTS, MAX_VALUE_CHARACTERS, Listing, TooLong
-from providers.rate_limits import retry_after_s
 from providers.records import Model, ProviderSpec
 from providers.redact import EXCERPT_BYTES, excerpt, label
 
@@ -176,9 +174,7 @@ async def _answer(
         async with client.stream("GET", spec.base_url + spec.models_path, params=query, headers=headers) as response:
             if not response.is_success:
                 body = await _cut(response, _MAX_ERROR_BYTES)
-                error = DIALECTS[spec.dialect].parse_error(response.status_code, response.headers, body)
-                error.retry_after_s = retry_after_s(response.headers, datetime.now(UTC))
-                raise error
+                raise DIALECTS[spec.dialect].parse_error(response.status_code, response.headers, body)
             if response.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
                 raise Garbled("content_type", "the listing is encoded, which was not asked for")
             yield response
