@@ -2,15 +2,14 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import httpx
 
 from providers.dialects import DIALECTS
 from providers.dialects.refusals import stream_error
-from providers.entries import BadEntry, read_entry
+from providers.entries import BadEntry, TierThresholds, read_entry
 from providers.errors import Garbled, Refused, Stalled, WireError
 from providers.listing import LISTS, MAX_VALUE_CHARACTERS, Listing, TooLong
 from providers.records import Model, ProviderSpec
@@ -22,14 +21,6 @@ _MAX_ERROR_BYTES = 64 << 10
 _MAX_PAGES = 300
 _PAGE_SIZE = 1000
 _REJECTIONS = 100  # sentences about entries; of more than that there is only the number
-
-
-@dataclass(frozen=True, slots=True)
-class TierThresholds:
-    """Where a cost tier ends, in USD per 1M tokens at three input tokens to one output token."""
-
-    low_below: float | Decimal = 0.5
-    standard_below: float | Decimal = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +49,6 @@ async def fetch_catalog(
     return reading.catalog()
 
 
-def cost_tier(input_price: Decimal | None, output_price: Decimal | None, tiers: TierThresholds) -> str | None:
-    """free, low, standard or premium by the blended price (3 x input + output) / 4 in USD per 1M tokens; free only at
-    exactly 0; None when a price is unknown.
-    """
-    if input_price is None or output_price is None:
-        return None
-    blended = (3 * input_price + output_price) / 4
-    if blended == 0:
-        return "free"
-    if blended < Decimal(str(tiers.low_below)):
-        return "low"
-    return "standard" if blended < Decimal(str(tiers.standard_below)) else "premium"
-
-
 @dataclass(slots=True)
 class _Reading:
     """Entries on their way into a catalog, across pages."""
@@ -89,10 +66,9 @@ class _Reading:
         if isinstance(entry, dict) and entry.get("active") is False:
             return None, None  # Groq lists what it has switched off
         try:
-            model = read_entry(entry, zero_is_free=self.spec.models_shape != "together")
+            return read_entry(entry, zero_is_free=self.spec.models_shape != "together", tiers=self.tiers), None
         except BadEntry as error:
             return None, str(error)
-        return replace(model, cost_tier=cost_tier(model.input_price_per_m, model.output_price_per_m, self.tiers)), None
 
     def keep(self, page: list[tuple[Model | None, str | None]]) -> None:
         """Add a page's models; the first of a name counts."""

@@ -5,14 +5,16 @@ What an entry does not say stays unknown; a claim keeps its origin (declared by 
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from providers.dialects.fields import items, mapping, string
 from providers.records import Model
-from providers.redact import label
+from providers.redact import LABEL_CHARACTERS, label
 
 LONG_CONTEXT = 100_000  # tokens; the threshold of the capability long_context
 _LONGEST_CONTEXT = 10**9
@@ -58,14 +60,46 @@ _CLAIMS: Mapping[str, tuple[str, ...]] = {
     "function_calling": ("tools", "function_calling", "trained_for_tool_use", "tool_use"),
     "code": ("code",),
 }
+_SUPPORTS = tuple((name, f"supports_{name}") for names in _CLAIMS.values() for name in names)
+_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")  # ASCII that shows, in words
 
 
 class BadEntry(ValueError):
     """An entry that is no model; the message says why."""
 
 
-def read_entry(entry: Any, *, zero_is_free: bool = True) -> Model:
-    """The model that an entry describes; its tier is not yet set.
+@dataclass(frozen=True, slots=True)
+class TierThresholds:
+    """Where a cost tier ends, in USD per 1M tokens at three input tokens to one output token."""
+
+    low_below: float | Decimal = 0.5
+    standard_below: float | Decimal = 5.0
+
+
+def cost_tier(input_price: Decimal | None, output_price: Decimal | None, tiers: TierThresholds) -> str | None:
+    """free, low, standard or premium by the blended price (3 x input + output) / 4 in USD per 1M tokens; free only at
+    exactly 0; None when a price is unknown.
+    """
+    if input_price is None or output_price is None:
+        return None
+    blended = (3 * input_price + output_price) / 4
+    if blended == 0:
+        return "free"
+    if blended < _exact(tiers.low_below):
+        return "low"
+    return "standard" if blended < _exact(tiers.standard_below) else "premium"
+
+
+_USUAL_TIERS = TierThresholds()
+
+
+@lru_cache
+def _exact(threshold: float | Decimal) -> Decimal:
+    return Decimal(str(threshold))
+
+
+def read_entry(entry: Any, *, zero_is_free: bool = True, tiers: TierThresholds = _USUAL_TIERS) -> Model:
+    """The model that an entry describes.
 
     `zero_is_free` is False where a price of 0 may mean "not priced" (Together): there only an id that ends in -free is.
     Raises `BadEntry`.
@@ -82,7 +116,7 @@ def read_entry(entry: Any, *, zero_is_free: bool = True) -> Model:
     )
     if external_id is None:
         raise BadEntry("no id")
-    if label(external_id) != external_id:
+    if _shown(external_id) != external_id:
         raise BadEntry("an id with control characters, spaces at its ends or more than 200 characters")
     declared_type = _declared_type(entry)
     model_type = declared_type or next(
@@ -106,13 +140,21 @@ def read_entry(entry: Any, *, zero_is_free: bool = True) -> Model:
         output_price_per_m=prices[1],
         cached_input_price_per_m=prices[2],
         price_problem=problem,
+        cost_tier=cost_tier(prices[0], prices[1], tiers),
         raw=raw,
     )
 
 
 def _display_name(entry: Mapping[str, Any], external_id: str) -> str:
-    names = (string(entry.get("display_name")), string(entry.get("name")), external_id.rpartition("/")[2])
-    return next((shown for name in names if (shown := label(name))), external_id)
+    for name in (entry.get("display_name"), entry.get("name"), external_id.rpartition("/")[2]):
+        if isinstance(name, str) and (shown := _shown(name)):
+            return shown
+    return external_id
+
+
+def _shown(name: str) -> str | None:
+    """`label(name)`, at once for the plain names that nearly all have."""
+    return name if len(name) <= LABEL_CHARACTERS and _PLAIN.fullmatch(name) else label(name)
 
 
 def _declared_type(entry: Mapping[str, Any]) -> str | None:
@@ -154,8 +196,9 @@ def _capabilities(
         "function_calling": "tools" in items(entry.get("supported_parameters")),
         "code": entry.get("type") == "code",
     }
+    claimed = _claimed(entry)
     for capability, names in _CLAIMS.items():
-        if declared[capability] or any(_claims(entry, name) for name in names):
+        if declared[capability] or not claimed.isdisjoint(names):
             found[capability] = "declared"
     if context is not None and context >= LONG_CONTEXT:
         found["long_context"] = "declared"
@@ -164,18 +207,14 @@ def _capabilities(
     return found
 
 
-def _claims(entry: Mapping[str, Any], name: str) -> bool:
-    claimed = entry.get("capabilities")
-    if isinstance(claimed, list) and name in claimed:
-        return True
-    value = mapping(claimed).get(name)
-    supports = f"supports_{name}"
-    return True in {
-        value is True,
-        mapping(value).get("supported") is True,
-        entry.get(supports) is True,
-        mapping(entry.get("model_info")).get(supports) is True,
+def _claimed(entry: Mapping[str, Any]) -> set[str]:
+    """The names under which an entry claims capabilities: in a list, as an object's true or supported fields, as `supports_*`."""
+    claims, info = entry.get("capabilities"), mapping(entry.get("model_info"))
+    found = {word for word in items(claims) if isinstance(word, str)}
+    found |= {
+        name for name, value in mapping(claims).items() if value is True or mapping(value).get("supported") is True
     }
+    return found | {name for name, field in _SUPPORTS if entry.get(field) is True or info.get(field) is True}
 
 
 def _context(entry: Mapping[str, Any]) -> int | None:

@@ -62,7 +62,8 @@ class Listing:
 
     async def _array(self) -> AsyncIterator[Any]:
         self._at += 1
-        while (sign := await self._sign()) != "]":
+        sign = await self._sign()
+        while sign != "]":
             yield await self._value()
             sign = await self._sign()
             if sign == ",":

@@ -8,6 +8,7 @@ is written again row by row, so that one bad row is set aside alone.
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -146,13 +147,27 @@ def _described(entry: Mapping[str, Any], key: str) -> _Values:
         "name": name,
         "display_name": entry.get("display_name") or name,
         "model_type": entry.get("model_type") or "chat",
-        "capabilities": entry.get("capabilities") or {},
         "cost_tier": entry.get("cost_tier"),
         "context_window": entry.get("context_window"),
     }
-    row = to_sqlite(clean(schema.table("models"), given, key, whole=False))
+    row = clean(schema.table("models"), given, key, whole=False)
+    row["capabilities"] = _capabilities(entry.get("capabilities") or {}, key)
     row["metadata"] = _metadata(entry.get("raw") or b"{}", key)
     return tuple(row[column] for column in _DESCRIBED)
+
+
+def _capabilities(value: Any, key: str) -> str:
+    """Capability -> origin as JSON text."""
+    if isinstance(value, dict) and all(isinstance(text, str) for pair in value.items() for text in pair):
+        return _written(tuple(value.items()))
+    return str(to_sqlite(clean(schema.table("models"), {"capabilities": value}, key, whole=False))["capabilities"])
+
+
+@lru_cache(maxsize=4096)
+def _written(capabilities: tuple[tuple[str, str], ...]) -> str:
+    """Thousands of models have the same few: each is written once."""
+    row = clean(schema.table("models"), {"capabilities": dict(capabilities)}, "", whole=False)
+    return str(to_sqlite(row)["capabilities"])
 
 
 def _metadata(raw: Any, key: str) -> bytes:

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from structlog.typing import FilteringBoundLogger
 
 from flows.settings import CatalogSettings
-from providers.catalog import Catalog, TierThresholds, fetch_catalog
+from providers.catalog import Catalog, fetch_catalog
+from providers.entries import TierThresholds
 from providers.errors import Refused, Stalled, WireError
 from providers.records import ProviderSpec
 from providers.transport import open_client

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from providers import simulated
-from providers.catalog import Catalog, TierThresholds, cost_tier, fetch_catalog
-from providers.entries import BadEntry, read_entry
+from providers.catalog import Catalog, fetch_catalog
+from providers.entries import BadEntry, TierThresholds, cost_tier, read_entry
 from providers.errors import Garbled, Refused, Stalled, WireError
 from providers.records import Model
 from providers.simulated import Simulated, faults
