@@ -66,7 +66,7 @@ class _Reading:
         if isinstance(entry, dict) and entry.get("active") is False:
             return None, None  # Groq lists what it has switched off
         try:
-            return read_entry(entry, zero_is_free=self.spec.models_shape != "together", tiers=self.tiers), None
+            return read_entry(entry, zero_is_free=self.spec.zero_is_free, tiers=self.tiers), None
         except BadEntry as error:
             return None, str(error)
 

@@ -37,7 +37,8 @@ class ProviderSpec:
     `chat_path` and `models_path` are joined to `base_url`; `token_limit_field` is the name of the output limit in a request;
     `query` and `headers` go with each request; `models_shape` names the adapter that reads the models endpoint. Of `families`
     the first that matches counts; where `ids_are_deployments` an id says nothing of the model behind it. `genai_provider` is
-    who the price library takes it for; None: the library's prices are not this provider's.
+    who the price library takes it for; None: the library's prices are not this provider's. Unless `zero_is_free` a listed price
+    of 0 may mean "not priced".
     """
 
     key: str
@@ -55,6 +56,7 @@ class ProviderSpec:
     ids_are_deployments: bool = False
     models_shape: str = "openai"
     genai_provider: str | None = None
+    zero_is_free: bool = True
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     default_models: tuple[str, ...] = ()
