@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from flows.errors import UsageError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+UsdPerM = Annotated[float, Field(ge=0, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 _SECRET = re.compile("token|secret|password|key", re.IGNORECASE)  # a setting so named is never repeated to anyone
@@ -42,13 +43,25 @@ class BenchmarkSettings(_Section):
 
 
 class CatalogSettings(_Section):
-    """Cost tiers in USD per 1M tokens (blended 3 input : 1 output), and the patience of a sync: in all and between two attempts, ms."""
+    """Cost tiers in USD per 1M tokens (blended 3 input : 1 output), what a price may be before it is put into quarantine,
+    and the patience of a sync: in all and between two attempts, ms.
+    """
 
     low_below_usd_per_m: Positive
     standard_below_usd_per_m: Positive
+    highest_price_usd_per_m: Positive
+    price_jump: Annotated[float, Field(gt=1, allow_inf_nan=False)]
     timeout_ms: Positive
     attempts: Annotated[int, Field(ge=1, le=20)]
     retry_wait_max_ms: Positive
+
+
+class PriceSettings(_Section):
+    """A model's price where its provider's API gives none, in USD per 1M tokens; None: cached input costs what the rest does."""
+
+    input_price_per_m: UsdPerM
+    output_price_per_m: UsdPerM
+    cached_input_price_per_m: UsdPerM | None = None
 
 
 class RoutingSettings(_Section):
@@ -144,6 +157,7 @@ class Settings(BaseSettings):
     vault_namespace: str | None = Field(default=None, validation_alias="VAULT_NAMESPACE")
     benchmark: BenchmarkSettings
     catalog: CatalogSettings
+    prices: dict[str, PriceSettings] = Field(default_factory=dict)  # by model key: provider/name
     routing: RoutingSettings
     retention: RetentionSettings
     spool: SpoolSettings

@@ -136,7 +136,6 @@ def judge(
     else:
         is_news = (last.figures, last.quarantine_reason) != (offer.figures, reason)
         is_news |= last.figures != _NONE and last.source != offer.source
-        moment = max(moment, last.timestamp)  # a sync that began before somebody else's word still speaks after it
     if not is_news:
         return Verdict(None, counts=reason is None)
     row = {
@@ -148,7 +147,8 @@ def judge(
         "source_version": offer.source_version,
         "matched_model": offer.matched_model,
         "quarantine_reason": reason,
-        "timestamp": moment,
+        # A sync that began before somebody else's word still speaks after it.
+        "timestamp": moment if last is None else later(last.timestamp, moment),
     }
     return Verdict(row, counts=reason is None)
 
@@ -164,7 +164,7 @@ def accepted(row: Row, moment: str) -> Row:
 
 def later(than: str, moment: str) -> str:
     """`moment`, or the first microsecond after `than` if it is not later: rows of one model follow each other."""
-    return max(moment, to_text(from_text(than) + timedelta(microseconds=1)))
+    return moment if moment > than else to_text(from_text(than) + timedelta(microseconds=1))
 
 
 def _doubt(offer: Offer, before: Figures | None, limits: PriceLimits) -> str | None:
