@@ -196,7 +196,7 @@ class SqliteStore:
     def note_rejected_parameters(self, model_id: str, changes: Mapping[str, str | None]) -> None:
         times = {name: at for name, at in changes.items() if at is not None}
         wanted = clean(schema.table("models"), {"rejected_parameters": times}, f"model {model_id}", whole=False)
-        patch = dict.fromkeys(changes) | wanted["rejected_parameters"]
+        patch = mended(dict.fromkeys(changes)) | wanted["rejected_parameters"]
         with self._transaction() as connection:
             connection.execute(
                 "update models set rejected_parameters = json_patch(rejected_parameters, ?), updated_at = ? where id = ?",

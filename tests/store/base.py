@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from store.parameters import ParameterContract
 from store.prices import PriceContract
 from store.samples import T0, T1, T2, entry, plan, provider, request, result, run
 
@@ -16,7 +17,7 @@ from analytics.store import Batch, Store, Tally, new_id, stable_id
 from analytics.store.rows import id_number
 
 
-class StoreContract(PriceContract):
+class StoreContract(ParameterContract, PriceContract):
     """What holds for every store."""
 
     # -- life --------------------------------------------------------------------------------------------------
