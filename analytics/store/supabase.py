@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from analytics import sqlfiles
 from analytics.errors import BadRows, SchemaMismatch, UnknownName
 from analytics.store import feedback, migrate_postgres, schema, supabase_bulk, supabase_catalog
+from analytics.store.pricing import PriceLimits
 from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Tally
 from analytics.store.rows import Row, clean, mended
 from analytics.store.schema import Table
@@ -224,8 +225,9 @@ class SupabaseStore:
         *,
         active: Collection[str] | Literal["all"] = (),
         price_source: str | None = None,
+        price_limits: PriceLimits | None = None,
     ) -> CatalogChange:
-        return supabase_catalog.apply(self, provider_key, models, synced_at, active, price_source)
+        return supabase_catalog.apply(self, provider_key, models, synced_at, active, price_source, price_limits)
 
     def catalog_failed(self, provider_key: str, error: str, at: str) -> None:
         moment = clean(schema.table("models"), {"synced_at": at}, "sync", whole=False)["synced_at"]

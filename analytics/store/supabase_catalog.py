@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from analytics.errors import StoreUnavailable
 from analytics.store import catalog_sync, schema
+from analytics.store.pricing import PriceLimits
 from analytics.store.protocol import CatalogChange
 from analytics.store.rows import Row, clean, from_sqlite, mended, to_sqlite
 from analytics.store.supabase_rows import Group, from_json, groups
@@ -38,6 +39,7 @@ def apply(
     synced_at: str,
     active: Collection[str] | Literal["all"],
     price_source: str | None,
+    price_limits: PriceLimits | None = None,
 ) -> CatalogChange:
     """What `Store.apply_catalog` says. StoreUnavailable if others changed the same catalog each time."""
     refused: dict[str, str] = {}
@@ -51,7 +53,7 @@ def apply(
         listed = [_spoiled(entry) if _name(entry) in refused else entry for entry in models]
         with schema.empty_warehouse() as memory:
             _load(memory, project, provider)
-            change = catalog_sync.apply(memory, provider_key, listed, synced_at, active, price_source)
+            change = catalog_sync.apply(memory, provider_key, listed, synced_at, active, price_source, price_limits)
             changed = _changed(memory)
             try:
                 version = state["version"]
