@@ -74,7 +74,6 @@ def migrate(db_url: str, *, adopt: bool = False) -> list[str]:
         now = [name for name, script in migrations().items() if _apply(connection, name, script)]
         if now:
             connection.execute("notify pgrst, 'reload schema'")
-            connection.commit()
         _refuse_edited(_applied(connection))
         return now
 
@@ -102,6 +101,7 @@ def _connected(db_url: str) -> Iterator[Connection]:
     try:
         connection = psycopg.connect(
             db_url,
+            autocommit=True,  # transactions are ours to open: one for each migration
             connect_timeout=_CONNECT_S,
             application_name="scorehouse db",
             prepare_threshold=None,  # a pooler may hand each transaction to another server process
@@ -133,7 +133,8 @@ def _require_fit(connection: Connection) -> None:
         )
     bypasses, has_auth = _one(
         connection,
-        "select r.rolbypassrls or r.rolsuper, to_regprocedure('auth.jwt()') is not null "
+        "select r.rolbypassrls or r.rolsuper, exists (select 1 from pg_catalog.pg_proc as p inner join pg_catalog.pg_namespace as n "
+        "on p.pronamespace = n.oid where n.nspname = 'auth' and p.proname = 'jwt') "
         "from pg_catalog.pg_roles as r where r.rolname = current_user",
     )
     if not has_auth:
