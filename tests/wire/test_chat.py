@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from wire.decoding import add_up, decode, stream
+from wire.decoding import Said, add_up, decode, stream
 
 from providers.dialects import chat
-from providers.dialects.deltas import Delta, Reasoning, Reclassified, Text, ToolCall
+from providers.dialects.deltas import Delta, Reasoning, Reclassified, Text
 from providers.records import Usage
 from providers.sse import Event
 
@@ -58,10 +58,23 @@ def test_a_plain_stream_gives_text_finish_usage_and_end() -> None:
 )
 def test_a_chunk_without_output_says_nothing(payload: Any) -> None:
     assert feed(payload) == [[]]
+    assert decode("chat", payload) == Said()
 
 
 def test_an_empty_finish_reason_is_none() -> None:
-    assert feed(chunk("", content="a")) == [[Text("a")]]
+    said = decode("chat", chunk("", content="a"))
+    assert (said.text, said.finish) == ("a", None)
+
+
+def test_of_several_choices_the_first_is_read() -> None:
+    both = {
+        "choices": [
+            {"index": 1, "delta": {"content": "b"}, "finish_reason": "length"},
+            *chunk("stop", content="a")["choices"],
+        ]
+    }
+    said = decode("chat", chunk(content="c", index=1), both)
+    assert (said.text, said.finish) == ("a", ("stop", "stop"))
 
 
 def test_usage_once_known_is_not_erased_by_null() -> None:
@@ -113,7 +126,7 @@ def test_reasoning_is_read_in_all_spellings_and_mirrors_are_not_added(delta: dic
 
 
 def test_encrypted_reasoning_says_nothing() -> None:
-    assert feed(chunk(reasoning_details=[{"type": "reasoning.encrypted", "data": "xx"}])) == [[]]
+    assert decode("chat", chunk(reasoning_details=[{"type": "reasoning.encrypted", "data": "xx"}])) == Said()
 
 
 @pytest.mark.parametrize(
@@ -180,10 +193,9 @@ def test_tool_calls_are_joined_by_index(fragments: list[dict[str, Any]]) -> None
 
 
 def test_tool_calls_may_start_at_one_lack_an_index_or_come_in_the_old_form() -> None:
-    assert feed(chunk(tool_calls=[{"index": 1, "id": "t", "function": {"name": "f"}}, None, {"id": "u"}])) == [
-        [ToolCall(1, "t", "f", ""), ToolCall(2, "u", None, "")]
-    ]
-    assert feed(chunk(function_call={"name": "f", "arguments": "{}"})) == [[ToolCall(0, None, "f", "{}")]]
+    said = decode("chat", chunk(tool_calls=[{"index": 1, "id": "t", "function": {"name": "f"}}, None, {"id": "u"}]))
+    assert said.tools == {1: ["t", "f", ""], 2: ["u", "", ""]}
+    assert decode("chat", chunk(function_call={"name": "f", "arguments": "{}"})).tools == {0: ["", "f", "{}"]}
 
 
 def test_content_in_typed_parts_is_joined() -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from wire.decoding import add_up, decode
+from wire.decoding import Said, add_up, decode
 
 from providers.dialects import messages
 from providers.dialects.deltas import Delta, Text, ToolCall
@@ -96,10 +96,11 @@ def test_thinking_is_reasoning_and_a_signature_is_nothing() -> None:
 )
 def test_what_is_unknown_says_nothing(unknown: tuple[str, Any]) -> None:
     assert feed(unknown) == [[]]
+    assert decode("messages", unknown) == Said()
 
 
 def test_text_inside_an_unknown_block_is_never_printed() -> None:
-    assert feed(block(0, "hologram"), delta(0, "text_delta", text="x")) == [[], []]
+    assert decode("messages", block(0, "hologram"), delta(0, "text_delta", text="x")) == Said()
     assert feed(delta(4, "text_delta", text="no start came")) == [[Text("no start came")]]
 
 

@@ -38,6 +38,7 @@ def test_framing_rule_holds_however_the_stream_is_cut(rule: str) -> None:
 
 def test_a_byte_order_mark_counts_only_at_the_start() -> None:
     assert read([b"data: a\n\n\xef\xbb\xbfdata: b\n\n"]) == [Event(None, "a")]
+    assert read([b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n"]) == []
 
 
 def test_an_event_comes_with_the_bytes_that_complete_it() -> None:
