@@ -121,7 +121,7 @@ create table public.prices (
     matched_model text,
     quarantine_reason text
 );
-create index prices_by_model on public.prices (model_id, timestamp);
+create index prices_by_model on public.prices (model_id, timestamp, id);
 create index prices_by_provider on public.prices (provider_id);
 create index prices_by_time on public.prices (timestamp);
 create index prices_in_quarantine on public.prices (model_id) where quarantine_reason is not null;
