@@ -76,6 +76,15 @@ def agrees(row: Row, reply: Reply, model: str) -> None:
     )
 
 
+def agree_on_limits(row: Row, vendor: Vendor, reply: Reply) -> None:
+    """The limits of its headers, each as far as the vendor says it; how long to wait, of an error alone."""
+    said = row["rate_limits"] or {}
+    for kind, expected in vendor.limits.items():
+        assert {name: said[kind].get(name) for name in expected} == expected
+    wait_s = float(reply.headers.get("retry-after-ms", 0)) / 1000 or float(reply.headers.get("retry-after", 0)) or None
+    assert said.get("retry_after_s") == wait_s
+
+
 def test_there_is_a_server_for_every_provider_type() -> None:
     assert {vendor.provider_type for vendor in VENDORS} == set(provider_types())
 
@@ -109,6 +118,7 @@ async def test_its_answers_and_failures_become_rows_and_the_run_goes_on(house: H
     for model, reply in {**vendor.answers, **vendor.failures}.items():
         for row in rows[model]:
             agrees(row, reply, model)
+            agree_on_limits(row, vendor, reply)
             assert row["total_latency_ms"] > 0
             assert row["is_simulated"] is False
 

@@ -170,6 +170,7 @@ ANTHROPIC = Vendor(
         "cf-ray": "9a-HRN",
         "x-envoy-upstream-service-time": "522",
     },
+    limits={"requests": {"limit": 50, "remaining": 49}, "input_tokens": {"limit": 50_000, "remaining": 49_000}},
     answers={
         "heron-large-5": Reply(
             {

@@ -76,6 +76,10 @@ AZURE = Vendor(
         "x-ms-deployment-name": "our-mini",
         "azureml-model-session": "v20261101",
     },
+    limits={
+        "requests": {"limit": 100, "remaining": 99, "reset_s": 10.0, "renewal_period_s": 10.0},
+        "tokens": {"limit": 100_000, "remaining": 99_000, "reset_s": 60.0},
+    },
     answers={
         "our-mini": Reply(
             {

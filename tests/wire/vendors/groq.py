@@ -83,6 +83,10 @@ GROQ = Vendor(
         "x-ratelimit-reset-requests": "6s",
         "x-ratelimit-reset-tokens": "130ms",
     },
+    limits={
+        "requests": {"limit": 14_400, "remaining": 14_399, "reset_s": 6.0},
+        "tokens": {"limit": 6000, "remaining": 5960, "reset_s": 0.13},
+    },
     answers={
         "gull-8b-instant": Reply(
             {

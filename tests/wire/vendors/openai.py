@@ -88,6 +88,10 @@ OPENAI = Vendor(
         "x-ratelimit-reset-tokens": "6m0s",
         "cf-ray": "9a-TRN",
     },
+    limits={
+        "requests": {"limit": 10_000, "remaining": 9999, "reset_s": 8.64},
+        "tokens": {"limit": 200_000, "remaining": 199_981, "reset_s": 360.0},
+    },
     answers={
         "tern-mini": Reply(
             {

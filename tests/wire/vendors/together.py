@@ -84,6 +84,7 @@ TOGETHER = Vendor(
         "x-ratelimit-remaining": "9",
         "x-ratelimit-reset": "1",
     },
+    limits={"requests": {"limit": 10, "remaining": 9}},
     answers={
         "skua/Skua-8x7B-Instruct": Reply(
             {

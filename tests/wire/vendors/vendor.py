@@ -25,7 +25,7 @@ class Vendor:
     the path of a chat is the model). `pages` are the pages of its listing by `after_id`; `catalog` the columns that each
     entry must come to. Models are answered by name: `answers` are whole, after `failures` a run goes on, after `refusals`
     (of the key, for payment) the model is asked no more. `wrong_key` answers to a key it does not know.
-    `required` headers and `query` go with every request; `headers` with every answer.
+    `required` headers and `query` go with every request; `headers` with every answer, and `limits` are what they say of limits.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Vendor:
     required: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     models_endpoint: str | None = None
     wants_usage_asked: bool = False  # it sends usage only to those that ask for it
 
