@@ -28,10 +28,11 @@ from filelock import FileLock, Timeout
 from analytics.durable import make_directory, sync_directory, sync_file
 from analytics.errors import Corrupt, LeaseHeld
 from analytics.lake.manifest import UNKNOWN_DAY, LakeFile, Manifest, TableFiles, read_manifest, write_manifest
-from analytics.lake.schema import DIMENSIONS, EVENTS, conform, in_order, schema, to_arrow
+from analytics.lake.schema import CORRECTIONS, DIMENSIONS, EVENTS, conform, in_order, schema, to_arrow
 from analytics.lake.sources import Source, portions
 
 __all__ = [
+    "CORRECTIONS",
     "DIMENSIONS",
     "EVENTS",
     "UNKNOWN_DAY",
@@ -44,7 +45,6 @@ __all__ = [
     "to_arrow",
 ]
 
-_CORRECTIONS = ("tombstones", "repricings")  # what they say changes what other rows count for
 _ROW_GROUP = 122_880
 _FLUSH_ROWS = 200_000  # rows held in memory before they become files: a first extraction makes few files a day
 _COMPACT_AT = 16  # files of one table and day: a day of 96 files reads 11 times slower than one
@@ -130,7 +130,7 @@ class Lake:
             for table in EVENTS:
                 # Without its tombstones a deleted run would count again, without its repricings a wrong price; the store keeps
                 # them all.
-                lost = table in _CORRECTIONS and not self._is_intact(table, before.table(table))
+                lost = table in CORRECTIONS and not self._is_intact(table, before.table(table))
                 self._extract_events(store, table, draft, restored=restored or lost)
                 self._compact(table, draft)
             for table in DIMENSIONS:

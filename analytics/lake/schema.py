@@ -17,7 +17,8 @@ from analytics.errors import BadRows, UnknownName
 from analytics.store.schema import Kind
 from analytics.store.schema import table as store_table
 
-EVENTS = ("benchmark_results", "request_events", "feedback_events", "tombstones", "repricings")
+CORRECTIONS = ("tombstones", "repricings")  # events that change what others count for; they are never expired
+EVENTS = ("benchmark_results", "request_events", "feedback_events", *CORRECTIONS)
 DIMENSIONS = ("providers", "models", "prices", "runs", "catalog", "task_domains", "domains")
 
 TIME = pa.timestamp("us", tz="UTC")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from analytics.lake import EVENTS, Lake
+from analytics.lake import CORRECTIONS, EVENTS, Lake
 from analytics.store import to_text
 from flows.settings import Settings
 from flows.warehouse import open_store
@@ -33,6 +33,6 @@ def run_prune(settings: Settings, *, older_than_days: int | None = None, dry_run
                 table, before, manifest.table(table).watermark if same_database else None, dry_run=dry_run
             )
             for table in EVENTS
-            if table != "tombstones"
+            if table not in CORRECTIONS
         }
     return PruneReport(before, removed, dry_run)
