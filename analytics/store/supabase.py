@@ -33,7 +33,6 @@ from analytics.store.supabase_wire import Refusal, Wire, remedy
 
 PATIENCE_S = 30.0
 _EXPIRED_AT_ONCE = 10_000
-_NOTHING = type(None)
 
 
 class SupabaseStore:
@@ -73,16 +72,14 @@ class SupabaseStore:
 
     def check(self) -> None:
         """Compare the migrations that are recorded, and then column by column what they made."""
-        state = self._wire.call("store_state", dict)
-        recorded, columns = state.get("migrations") or [], state.get("columns")
-        if not isinstance(columns, dict):
-            raise SchemaMismatch(f"{self._wire.name}: store_state is another program's; {remedy('store_state')}")
+        state = self._wire.call("store_state")
+        recorded, columns = state["migrations"] or [], state["columns"]
         versions = {stem.partition("_")[0]: stem for stem in sqlfiles.files("migrations/postgres")}
         # None recorded: they were pasted, and what is recorded is somebody else's.
         for version, stem in versions.items() if versions.keys() & set(recorded) else ():
             if version not in recorded:
                 raise SchemaMismatch(f"{self._wire.name} lacks the migration {stem}; {remedy(stem)}")
-        for name, table in schema.warehouse().items():
+        for name, table in sorted(schema.warehouse().items(), key=lambda named: named[1].is_view):
             missing = sorted(set(table.columns) - set(columns.get(name, ())))
             if missing:
                 what = f"{name} lacks {', '.join(missing)}" if name in columns else f"there is no {name}"
@@ -90,7 +87,7 @@ class SupabaseStore:
         self._is_checked = True
 
     def epoch(self) -> str:
-        return str(self.call("current_epoch", dict)["epoch"])
+        return str(self.call("current_epoch")["epoch"])
 
     def close(self) -> None:
         self._wire.close()
@@ -111,7 +108,7 @@ class SupabaseStore:
         if not cleaned:
             return 0
         try:
-            written = self.send("write_rows", int, groups(shape, cleaned))
+            written = self.send("write_rows", groups(shape, cleaned))["written"]
         except Refusal as error:
             place_of = {str(row.get(str(shape.key))): index for index, row in reversed(list(enumerate(cleaned)))}
             index = place_of.get(str(error.key))
@@ -123,7 +120,7 @@ class SupabaseStore:
         found = [mended(row_id) for row_id in ids]
         gone: int = 0
         for start in range(0, len(found), ROWS_AT_ONCE):
-            gone += self.call("delete_rows", int, p_table=table, p_ids=found[start : start + ROWS_AT_ONCE])
+            gone += self.call("delete_rows", p_table=table, p_ids=found[start : start + ROWS_AT_ONCE])["deleted"]
         return gone
 
     def read(self, table: str, after: int | None = None, limit: int = 10_000) -> Batch:
@@ -132,7 +129,7 @@ class SupabaseStore:
         while len(rows) < limit:
             wanted = min(limit - len(rows), ROWS_AT_ONCE)
             txid, seq = place(mark)
-            found = self.call("read_events", dict, p_table=table, p_txid=txid, p_seq=seq, p_limit=wanted)["rows"]
+            found = self.call("read_events", p_table=table, p_txid=txid, p_seq=seq, p_limit=wanted)["rows"]
             if found:
                 mark = watermark(int(found[-1]["txid"]), found[-1]["commit_seq"])
                 rows += from_json(shape, found)
@@ -157,9 +154,8 @@ class SupabaseStore:
         bounds = {"p_txid": txid, "p_seq": seq}
         if until is not None:
             bounds |= dict(zip(("p_until_txid", "p_until_seq"), place(until), strict=True))
-        return [
-            Tally(day, rows, int(ids)) for day, rows, ids in self.call("tally_events", list, p_table=table, **bounds)
-        ]
+        days = self.call("tally_events", p_table=table, **bounds)["days"]
+        return [Tally(day, rows, int(ids)) for day, rows, ids in days]
 
     def read_all(self, table: str) -> list[Row]:
         return self.select(table).items
@@ -202,7 +198,7 @@ class SupabaseStore:
                 refused.append((str(result.get("id")), str(error)))
         grouped, places = by_columns("benchmark_results", cleaned)
         try:
-            answer = self.send("land_results", dict, grouped, p_runs=run_rows)
+            answer = self.send("land_results", grouped, p_runs=run_rows)
         except Refusal as error:
             raise BadRows(f"run: {error}") from None
         counts = {"landed": len(cleaned) - len(answer["fates"]), "already": 0, "dropped": 0}
@@ -232,19 +228,19 @@ class SupabaseStore:
     def catalog_failed(self, provider_key: str, error: str, at: str) -> None:
         moment = clean(schema.table("models"), {"synced_at": at}, "sync", whole=False)["synced_at"]
         said = mended(f"{moment} {error}")
-        if not self.call("catalog_failed", bool, p_provider=mended(provider_key), p_error=said):
+        if not self.call("catalog_failed", p_provider=mended(provider_key), p_error=said)["found"]:
             supabase_catalog.require_provider(self, provider_key)
 
     def note_rejected_parameters(self, model_id: str, changes: Mapping[str, str | None]) -> None:
         times = {name: at for name, at in changes.items() if at is not None}
         row = clean(schema.table("models"), {"rejected_parameters": times}, f"model {model_id}", whole=False)
         patch = mended(dict.fromkeys(changes)) | row["rejected_parameters"]
-        self.call("note_rejected_parameters", bool, p_model=model_id, p_changes=patch)
+        self.call("note_rejected_parameters", p_model=model_id, p_changes=patch)
 
     def submit_feedback(self, row: Mapping[str, Any]) -> Row:
         given = feedback.prepared(row)
         try:
-            stored = self.call("submit_feedback", (dict, _NOTHING), p_row=given)
+            stored = self.call("submit_feedback", p_row=given)["feedback"]
         except Refusal as error:
             raise BadRows(f"feedback: {error}") from None
         if stored is None:
@@ -263,24 +259,24 @@ class SupabaseStore:
         }
         expired = 0
         while True:
-            gone: int = self.call("expire_events", int, **due, p_dry_run=dry_run)
+            gone: int = self.call("expire_events", **due, p_dry_run=dry_run)["expired"]
             expired += gone
             if dry_run or gone < _EXPIRED_AT_ONCE:
                 return expired
 
     # -- the functions behind all of it ------------------------------------------------------------------------------
 
-    def call(self, function: str, expected: Any, **values: Any) -> Any:
-        """What a function of the project answers, of the `expected` type."""
+    def call(self, function: str, **values: Any) -> dict[str, Any]:
+        """What a function of the project answers."""
         if not self._is_checked:
             self.check()
-        return self._wire.call(function, expected, **values)
+        return self._wire.call(function, **values)
 
-    def send(self, function: str, expected: Any, grouped: Sequence[Group], **values: Any) -> Any:
+    def send(self, function: str, grouped: Sequence[Group], **values: Any) -> dict[str, Any]:
         """Call a function that takes groups of rows: at once, or staged in parts if they are too many."""
         if not self._is_checked:
             self.check()
-        return self._wire.send(function, expected, list(parts(grouped)), **values)
+        return self._wire.send(function, list(parts(grouped)), **values)
 
     def pages(
         self, table: str, filters: Mapping[str, Any], columns: Sequence[str] | None = None
@@ -289,7 +285,7 @@ class SupabaseStore:
         shape, after = schema.table(table), None
         while True:
             found = self.call(
-                "select_rows", dict, p_table=table, p_filters=filters, p_limit=ROWS_AT_ONCE, p_key=shape.key, p_after=after,
+                "select_rows", p_table=table, p_filters=filters, p_limit=ROWS_AT_ONCE, p_key=shape.key, p_after=after,
                 p_columns=columns,
             )["rows"]  # fmt: skip
             yield from_json(shape, found)
@@ -312,7 +308,7 @@ class SupabaseStore:
         while True:
             wanted = ROWS_AT_ONCE if per_page is None else min(per_page - len(items), ROWS_AT_ONCE)
             answer = self.call(
-                "select_rows", dict, p_table=shape.name, p_filters=filters, p_limit=wanted, p_order=[list(term) for term in terms],
+                "select_rows", p_table=shape.name, p_filters=filters, p_limit=wanted, p_order=[list(term) for term in terms],
                 p_offset=first + len(items), p_total=total < 0, p_columns=columns,
             )  # fmt: skip
             total = int(answer["total"]) if total < 0 else total

@@ -21,14 +21,13 @@ from analytics.store.supabase_wire import Refusal
 _TABLES = ("providers", "models", "prices")
 _TRIES = 5
 _MODELS_AT_ONCE = 500
-_NOTHING = type(None)
 
 
 class Project(Protocol):
     """What this module needs of the store."""
 
-    def call(self, function: str, expected: Any, **values: Any) -> Any: ...
-    def send(self, function: str, expected: Any, grouped: Sequence[Group], **values: Any) -> Any: ...
+    def call(self, function: str, **values: Any) -> dict[str, Any]: ...
+    def send(self, function: str, grouped: Sequence[Group], **values: Any) -> dict[str, Any]: ...
     def pages(self, table: str, filters: Mapping[str, Any]) -> Iterator[list[Row]]: ...
 
 
@@ -45,7 +44,7 @@ def apply(
     refused: dict[str, str] = {}
     tries = 0
     while tries < _TRIES:
-        state = project.call("catalog_state", (dict, _NOTHING), p_provider=mended(provider_key))
+        state = project.call("catalog_state", p_provider=mended(provider_key))["catalog"]
         if state is None:
             require_provider(project, provider_key)
             continue
@@ -57,9 +56,9 @@ def apply(
             changed = _changed(memory)
             try:
                 version = state["version"]
-                written = project.send(
-                    "commit_catalog", (int, _NOTHING), changed, p_provider=provider["id"], p_version=version
-                )
+                written = project.send("commit_catalog", changed, p_provider=provider["id"], p_version=version)[
+                    "written"
+                ]
             except Refusal as error:
                 name = _culprit(memory, error)
                 if name is None or name in refused:
@@ -89,7 +88,7 @@ def _load(memory: sqlite3.Connection, project: Project, provider: Mapping[str, A
         _insert(memory, "models", page)
         for start in range(0, len(page), _MODELS_AT_ONCE):
             ids = [model["id"] for model in page[start : start + _MODELS_AT_ONCE]]
-            prices = project.call("catalog_prices", list, p_models=ids)
+            prices = project.call("catalog_prices", p_models=ids)["prices"]
             _insert(memory, "prices", from_json(schema.table("prices"), prices))
     memory.execute("create temp table changed (name text, id text, primary key (name, id))")
     for table in _TABLES:

@@ -34,6 +34,29 @@ _FINAL = {400, 401, 403, 404, 405, 410, 413, 414, 415, 422, 431}  # statuses tha
 _NAMED = re.compile(r"(?:public\.|scorehouse\.|relation \"?|column \"?)([a-z_]+)")
 
 
+# What each function answers, as far as it is relied on: a proxy may answer in JSON too.
+_NOTHING = type(None)
+_ANSWERS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "catalog_failed": {"found": (bool,)},
+    "catalog_prices": {"prices": (list,)},
+    "catalog_state": {"catalog": (dict, _NOTHING)},
+    "commit_catalog": {"written": (int, _NOTHING)},
+    "current_epoch": {"epoch": (str,)},
+    "delete_rows": {"deleted": (int,)},
+    "expire_events": {"expired": (int,)},
+    "land_results": {"epoch": (str,), "rows": (int,), "fates": (list,)},
+    "note_rejected_parameters": {"found": (bool,)},
+    "read_events": {"rows": (list,)},
+    "select_rows": {"rows": (list,), "total": (int, _NOTHING)},
+    "stage_rows": {"staged": (int,)},
+    "store_state": {"epoch": (str,), "migrations": (list, _NOTHING), "columns": (dict,)},
+    "submit_feedback": {"feedback": (dict, _NOTHING)},
+    "tally_events": {"days": (list,)},
+    "unstage_rows": {"unstaged": (int,)},
+    "write_rows": {"written": (int,)},
+}
+
+
 class Refusal(BadRows):
     """A row that the database does not take: `table` and `key` say which, where it said so."""
 
@@ -83,8 +106,8 @@ class Wire:
                 f"SUPABASE_URL is no address of a Supabase project ({type(error).__name__})"
             ) from None
 
-    def call(self, function: str, expected: Any, **values: Any) -> Any:
-        """What a function answers, of the `expected` type, or the error that says what to do.
+    def call(self, function: str, **values: Any) -> dict[str, Any]:
+        """What a function answers, or the error that says what to do.
 
         Raises StoreUnavailable (what may pass has been tried again for `patience_s`), SchemaMismatch, Refusal.
         """
@@ -95,20 +118,20 @@ class Wire:
                 on=_may_pass, attempts=None, timeout=self._patience_s, wait_initial=0.1, wait_max=5.0, wait_jitter=0.2
             ):
                 with attempt:
-                    return self._once(function, expected, values)
+                    return self._once(function, values)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, APIError, _Failed) as error:
             raise self._explained(function, error) from None
         raise AssertionError("the last attempt returns or raises")
 
-    def send(self, function: str, expected: Any, parts: Sequence[Any], **values: Any) -> Any:
+    def send(self, function: str, parts: Sequence[Any], **values: Any) -> dict[str, Any]:
         """Call a function that takes groups of rows. More than one part is staged first, so that it takes them as one."""
         if len(parts) < 2:
-            return self.call(function, expected, p_groups=parts[0] if parts else [], **values)
+            return self.call(function, p_groups=parts[0] if parts else [], **values)
         batch = str(uuid_utils.uuid7())
         for number, part in enumerate(parts):
-            self.call("stage_rows", int, p_batch=batch, p_part=number, p_groups=part)
-        answer: Any = self.call(function, expected, p_groups=None, p_batch=batch, p_parts=len(parts), **values)
-        self.call("unstage_rows", int, p_batch=batch)
+            self.call("stage_rows", p_batch=batch, p_part=number, p_groups=part)
+        answer = self.call(function, p_groups=None, p_batch=batch, p_parts=len(parts), **values)
+        self.call("unstage_rows", p_batch=batch)
         return answer
 
     def until_known(self, check: Callable[[], None]) -> None:
@@ -126,11 +149,13 @@ class Wire:
         """The project, for messages."""
         return f"the Supabase project at {self._host}"
 
-    def _once(self, function: str, expected: Any, values: Mapping[str, Any]) -> Any:
+    def _once(self, function: str, values: Mapping[str, Any]) -> dict[str, Any]:
         data: Any = self._client.rpc(function, dict(values)).execute().data
-        if not isinstance(data, expected) or (isinstance(data, bool) and expected is int):
-            raise _Failed(200, {"message": f"{function} answered with {type(data).__name__}"}, passes=True)
-        return data
+        if isinstance(data, dict) and all(
+            name in data and isinstance(data[name], kinds) for name, kinds in _ANSWERS[function].items()
+        ):
+            return data
+        raise _Failed(200, {"message": f"that is not what {function} answers"}, passes=True)
 
     def _explained(self, function: str, error: Exception) -> AnalyticsError:
         if not isinstance(error, _Failed):

@@ -18,7 +18,7 @@ alter table scorehouse.staged force row level security;
 revoke all on scorehouse.staged from public;
 grant select, insert, update, delete on scorehouse.staged to service_role;
 
-create function public.stage_rows(p_batch uuid, p_part integer, p_groups jsonb) returns integer
+create function public.stage_rows(p_batch uuid, p_part integer, p_groups jsonb) returns json
 language plpgsql security invoker
 set search_path = ''
 set statement_timeout = '120s'
@@ -29,11 +29,11 @@ begin
     end if;
     insert into scorehouse.staged (batch, part, groups) values (p_batch, p_part, p_groups)
     on conflict (batch, part) do update set groups = excluded.groups, staged_at = now();
-    return p_part;
+    return json_build_object('staged', p_part);
 end;
 $$;
 
-create function public.unstage_rows(p_batch uuid) returns integer
+create function public.unstage_rows(p_batch uuid) returns json
 language plpgsql security invoker
 set search_path = ''
 as $$
@@ -42,7 +42,7 @@ declare
 begin
     delete from scorehouse.staged s where s.batch = p_batch;
     get diagnostics v_gone = row_count;
-    return v_gone;
+    return json_build_object('unstaged', v_gone);
 end;
 $$;
 
@@ -54,7 +54,7 @@ set search_path = ''
 as $$
 begin
     if p_batch is not null and p_parts is distinct from (select count(*)::integer from scorehouse.staged s where s.batch = p_batch) then
-        raise exception 'the staged batch % is not whole', p_batch using errcode = 'serialization_failure';
+        raise exception 'the staged batch % is not whole', p_batch using errcode = 'object_not_in_prerequisite_state';
     end if;
     return query
     select
@@ -184,11 +184,11 @@ end;
 $$;
 
 -- Upsert rows, all or none; how many are new or were overwritten.
-create function public.write_rows(p_groups jsonb, p_batch uuid default null, p_parts integer default null) returns bigint
+create function public.write_rows(p_groups jsonb, p_batch uuid default null, p_parts integer default null) returns json
 language sql security invoker
 set search_path = ''
 set statement_timeout = '120s'
-as $$ select scorehouse.write_groups(p_groups, p_batch, p_parts) $$;
+as $$ select json_build_object('written', scorehouse.write_groups(p_groups, p_batch, p_parts)) $$;
 
 
 -- The text of a condition: column -> null (is null) or a list of values, any of which will do.
@@ -213,7 +213,7 @@ as $$
 $$;
 
 -- Delete rows by key; how many were there. What hangs on them goes or stays as the tables say.
-create function public.delete_rows(p_table text, p_ids jsonb) returns bigint
+create function public.delete_rows(p_table text, p_ids jsonb) returns json
 language plpgsql security invoker
 set search_path = ''
 set statement_timeout = '120s'
@@ -229,7 +229,7 @@ begin
         p_table, scorehouse.condition(p_table, jsonb_build_object(scorehouse.key_of(p_table), p_ids))
     );
     get diagnostics v_count = row_count;
-    return v_count;
+    return json_build_object('deleted', v_count);
 end;
 $$;
 
@@ -318,7 +318,7 @@ end;
 $$;
 
 -- How many events there are in an interval of that order, and a sum over their ids, by the UTC day of created_at:
--- [[day, rows, sum], ...]. With p_until null, up to now: rows that extraction has to leave for later included.
+-- {"days": [[day, rows, sum], ...]}. With p_until null, up to now: rows that extraction has to leave for later included.
 create function public.tally_events(
     p_table text, p_txid text, p_seq bigint, p_until_txid text default null, p_until_seq bigint default null
 ) returns json
@@ -336,14 +336,14 @@ begin
         'where (t.txid, t.commit_seq) > ($1, $2) and ($3 is null or (t.txid, t.commit_seq) <= ($3, $4)) group by 1) d',
         p_table
     ) into v_days using p_txid::xid8, p_seq, p_until_txid::xid8, p_until_seq;
-    return v_days;
+    return json_build_object('days', v_days);
 end;
 $$;
 
 -- Delete at most p_limit events that were created before a moment and read up to a point; how many went, or would go.
 create function public.expire_events(
     p_table text, p_before timestamptz, p_txid text, p_seq bigint, p_limit bigint, p_dry_run boolean
-) returns bigint
+) returns json
 language plpgsql security invoker
 set search_path = ''
 set statement_timeout = '120s'
@@ -356,13 +356,13 @@ declare
 begin
     if p_dry_run then
         execute 'select count(*) ' || v_due into v_count using p_before, p_txid::xid8, p_seq;
-        return v_count;
+        return json_build_object('expired', v_count);
     end if;
     execute format(
         'delete from public.%1$I e where e.id in (select t.id %2$s limit $4) and e.created_at < $1', p_table, v_due
     ) using p_before, p_txid::xid8, p_seq, p_limit;
     get diagnostics v_count = row_count;
-    return v_count;
+    return json_build_object('expired', v_count);
 end;
 $$;
 

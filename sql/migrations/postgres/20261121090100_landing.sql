@@ -164,7 +164,7 @@ as $$
 $$;
 
 -- Record one opinion and return it as it is in the table: what its message's request says, where it does not say otherwise.
--- Null if no request carries the message and no model was given.
+-- {"feedback": row, or null if no request carries the message and no model was given}.
 create function public.submit_feedback(p_row jsonb) returns json
 language plpgsql security invoker
 set search_path = ''
@@ -186,13 +186,13 @@ begin
     limit 1;
     v_row := coalesce(v_asked, '{}') || p_row;
     if not v_row ? 'model' then
-        return null;
+        return json_build_object('feedback', null);
     end if;
     perform scorehouse.insert_group(
         'feedback_events', 'id', array(select jsonb_object_keys(v_row)), jsonb_build_array(v_row)
     );
     select to_json(f) into v_stored from public.feedback_events f where f.id = (v_row ->> 'id')::uuid;
-    return v_stored;
+    return json_build_object('feedback', v_stored);
 end;
 $$;
 

@@ -21,15 +21,17 @@ as $$
     )
 $$;
 
--- One provider's catalog as it is: {"provider": row, "version": of all of it} or null. Its models are read by select_rows.
+-- One provider's catalog as it is: {"catalog": {"provider": row, "version": of all of it}, or null}. Its models are read by select_rows.
 create function public.catalog_state(p_provider text) returns json
 language sql stable security invoker
 set search_path = ''
 set timezone = 'UTC'
 set statement_timeout = '120s'
 as $$
-    select json_build_object('provider', to_json(p), 'version', scorehouse.catalog_version(p.id))
-    from public.providers p where p.key = p_provider
+    select json_build_object('catalog', (
+        select json_build_object('provider', to_json(p), 'version', scorehouse.catalog_version(p.id))
+        from public.providers p where p.key = p_provider
+    ))
 $$;
 
 -- The prices that decide about a next one: of each model the newest from each source, in force or not, with figures or
@@ -40,7 +42,7 @@ set search_path = ''
 set timezone = 'UTC'
 set statement_timeout = '120s'
 as $$
-    select coalesce(json_agg(q), '[]')
+    select json_build_object('prices', coalesce(json_agg(q), '[]'))
     from (
         select distinct on (
             p.model_id,
@@ -63,7 +65,7 @@ $$;
 -- Make a provider's catalog what a sync made of it, if it is still the one of p_version: the rows written, or null if it is not.
 create function public.commit_catalog(
     p_provider uuid, p_version text, p_groups jsonb, p_batch uuid default null, p_parts integer default null
-) returns bigint
+) returns json
 language plpgsql security invoker
 set search_path = ''
 set statement_timeout = '120s'
@@ -71,25 +73,25 @@ as $$
 begin
     lock table public.providers, public.models, public.prices in share row exclusive mode;
     if scorehouse.catalog_version(p_provider) is distinct from p_version then
-        return null;
+        return json_build_object('written', null);
     end if;
-    return scorehouse.write_groups(p_groups, p_batch, p_parts);
+    return json_build_object('written', scorehouse.write_groups(p_groups, p_batch, p_parts));
 end;
 $$;
 
--- Record that a sync failed: whether there is such a provider.
-create function public.catalog_failed(p_provider text, p_error text) returns boolean
+-- Record that a sync failed; {"found": whether there is such a provider}.
+create function public.catalog_failed(p_provider text, p_error text) returns json
 language plpgsql security invoker
 set search_path = ''
 as $$
 begin
     update public.providers set last_sync_error = p_error where key = p_provider;
-    return found;
+    return json_build_object('found', found);
 end;
 $$;
 
 -- Change what is known of the parameters that a model rejects: name -> time of the refusal, or null to forget it.
-create function public.note_rejected_parameters(p_model uuid, p_changes jsonb) returns boolean
+create function public.note_rejected_parameters(p_model uuid, p_changes jsonb) returns json
 language plpgsql security invoker
 set search_path = ''
 as $$
@@ -97,7 +99,7 @@ begin
     update public.models
     set rejected_parameters = jsonb_strip_nulls(rejected_parameters || p_changes), updated_at = now()
     where id = p_model;
-    return found;
+    return json_build_object('found', found);
 end;
 $$;
 
