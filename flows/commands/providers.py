@@ -1,6 +1,8 @@
 """`scorehouse providers`: who is measured."""
 
+from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -9,37 +11,37 @@ from flows import render
 from flows.commands.options import Json
 from flows.commands.rows import ProviderKey, find_row, publish, show_row
 from flows.errors import UsageError
-from flows.keys import secret_path, variable_name
+from flows.freshness import freshness
+from flows.keys import origin, secret_path, variable_name
 from flows.settings import load_settings
 from flows.warehouse import open_store
+from providers.addresses import check_host
+from providers.records import ProviderSpec
 from providers.specs import load, make_spec, provider_types
 
-providers = typer.Typer(no_args_is_help=True, help="Providers: list, show, add, disable, enable, test.")
+providers = typer.Typer(no_args_is_help=True, help="Providers: list, show, add, set, disable, enable, test.")
 
 _WITHOUT_ADDRESS = {"azure", "custom"}  # what their specs have is an example
+
+BaseUrl = Annotated[str | None, typer.Option(help="Where it answers; needed for azure and custom.")]
+DisplayName = Annotated[str | None, typer.Option(help="What people call it.")]
+ModelsEndpoint = Annotated[str | None, typer.Option(help="Its models endpoint, if not the usual one.")]
+RateLimit = Annotated[int | None, typer.Option(min=1, max=1_000_000, help="At most so many requests a minute.")]
 
 
 @providers.command("list")
 def list_providers(json: Json = False) -> None:
-    """All providers."""
+    """All providers, and how old their catalogs are: a failed sync leaves the last known one, which is called stale."""
+    now = datetime.now(UTC)
     with open_store(load_settings()) as store:
         rows = store.read_all("provider_registry")
     if json:
-        render.show_json_lines(rows)
+        render.show_json_lines(row | freshness(row, now).to_dict() for row in rows)
         return
-    columns = (
-        "id",
-        "display_name",
-        "provider_type",
-        "api_base",
-        "is_active",
-        "is_simulated",
-        "model_count",
-        "last_synced",
-    )
+    columns = ("id", "display_name", "provider_type", "api_base", "is_active", "is_simulated", "model_count")
     render.show_rows(
         None,
-        [{name: row[name] for name in columns} for row in rows],
+        [{name: row[name] for name in columns} | {"catalog": str(freshness(row, now))} for row in rows],
         "There are no providers yet: 'scorehouse providers add'.",
     )
 
@@ -48,7 +50,8 @@ def list_providers(json: Json = False) -> None:
 def show_provider(provider: ProviderKey, json: Json = False) -> None:
     """Everything that is known of one provider."""
     with open_store(load_settings()) as store:
-        show_row(find_row(store, "provider_registry", provider, "provider"), as_json=json)
+        row = find_row(store, "provider_registry", provider, "provider")
+    show_row(row | freshness(row, datetime.now(UTC)).to_dict(), as_json=json)
 
 
 @providers.command("add")
@@ -57,12 +60,13 @@ def add_provider(
     provider_type: Annotated[
         str, typer.Option("--type", help="openai, groq, together, openrouter, anthropic, azure or custom.")
     ],
-    base_url: Annotated[str | None, typer.Option(help="Where it answers; needed for azure and custom.")] = None,
-    display_name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
-    models_endpoint: Annotated[str | None, typer.Option(help="Its models endpoint, if not the usual one.")] = None,
-    rate_limit_rpm: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000, help="At most so many requests a minute.")
-    ] = None,
+    base_url: BaseUrl = None,
+    display_name: DisplayName = None,
+    models_endpoint: ModelsEndpoint = None,
+    rate_limit_rpm: RateLimit = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="It may be in a private network, not only on the public internet.")
+    ] = False,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Not a real provider: its rows never mix with real evidence.")
     ] = False,
@@ -91,10 +95,11 @@ def add_provider(
         "api_key_vault_path": secret_path(provider),
         "rate_limit_rpm": rate_limit_rpm,
         "is_simulated": simulated,
+        "is_private_allowed": allow_private,
         "created_at": now,
         "updated_at": now,
     }
-    spec = make_spec(row)  # an unusable URL is refused before anything is written
+    spec = _spec_of(row)  # an unusable URL is refused before anything is written
     settings = load_settings()
     with open_store(settings) as store:
         taken = {taken["key"]: taken["name"] for taken in store.read_all("providers")}
@@ -115,6 +120,52 @@ def add_provider(
     else:
         needs = f"If it wants a key: {stored}. "
     render.say(f"Added. {needs}Next: scorehouse models sync {provider}")
+
+
+@providers.command("set")
+def set_provider(
+    provider: ProviderKey,
+    base_url: BaseUrl = None,
+    display_name: DisplayName = None,
+    models_endpoint: ModelsEndpoint = None,
+    rate_limit_rpm: RateLimit = None,
+    allow_private: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-private/--public-only", help="It may be in a private network, or on the public internet alone."
+        ),
+    ] = None,
+) -> None:
+    """Change what is known of a provider. A key stays bound to the address that it was stored for."""
+    values = {
+        "base_url": base_url, "name": display_name, "models_endpoint": models_endpoint, "rate_limit_rpm": rate_limit_rpm,
+        "is_private_allowed": allow_private,
+    }  # fmt: skip
+    given = {name: value for name, value in values.items() if value is not None}
+    if not given:
+        raise UsageError(
+            "Nothing to set: give at least one of --base-url, --display-name, --models-endpoint, --rate-limit-rpm, --allow-private."
+        )
+    for name, value in given.items():
+        if isinstance(value, str) and not value.strip():
+            raise UsageError(f"--{'display-name' if name == 'name' else name.replace('_', '-')} is empty.")
+    settings = load_settings()
+    with open_store(settings) as store:
+        row = find_row(store, "providers", provider, "provider", by="key")
+        if any(taken["name"] == display_name and taken["key"] != provider for taken in store.read_all("providers")):
+            raise UsageError(f"There is a provider called '{display_name}' already; choose another --display-name.")
+        spec = _spec_of(row | given)
+        store.write("providers", [row | given | {"updated_at": now_text()}])
+        publish(settings, store)
+    moved = origin(spec.base_url) != origin(make_spec(row).base_url)
+    key = (
+        f" Its key is not sent there until 'scorehouse keys set {provider}' stores it for the new address."
+        if moved
+        else ""
+    )
+    render.say(
+        f"{provider}: " + ", ".join(f"{name} is {render.cell(value)}" for name, value in given.items()) + "." + key
+    )
 
 
 @providers.command("disable")
@@ -171,3 +222,10 @@ def _switch(provider: str, *, active: bool) -> None:
         store.write("providers", [{**row, "is_active": active, "updated_at": now_text()}])
         publish(settings, store)
     render.say(f"{provider} is {'enabled' if active else 'disabled; its models are unavailable'}.")
+
+
+def _spec_of(row: Row) -> ProviderSpec:
+    """The spec of a row that somebody wrote just now. Raises BadProvider for an address that it may not have."""
+    spec = make_spec(row)
+    check_host(urlsplit(spec.base_url).hostname or "", is_private_allowed=spec.is_private_allowed)
+    return spec

@@ -9,6 +9,7 @@ from analytics.errors import AnalyticsError
 from analytics.lake import EVENTS, Lake
 from analytics.routing.published import SnapshotUnreadable, read_published
 from analytics.store import Store, from_text
+from flows.freshness import freshness
 from flows.settings import Settings
 from flows.warehouse import open_spool, open_store
 
@@ -46,7 +47,13 @@ def house_status(settings: Settings) -> HouseStatus:
     now = datetime.now(UTC)
     try:
         with open_store(settings) as store:
-            parts = [_store(store), _providers(store), _last_run(store, now), _spool(settings), _lake(settings, store)]
+            parts = [
+                _store(store),
+                _providers(store, now),
+                _last_run(store, now),
+                _spool(settings),
+                _lake(settings, store),
+            ]
     except AnalyticsError as error:
         parts = [Part("store", "failed", str(error), {"error": str(error)}), _spool(settings)]
     parts += [_snapshot(settings, pointer, now) for pointer in ("CURRENT", "CURRENT-simulated")]
@@ -65,21 +72,20 @@ def _store(store: Store) -> Part:
     )
 
 
-def _providers(store: Store) -> Part:
+def _providers(store: Store, now: datetime) -> Part:
     rows = store.read_all("provider_registry")
-    failing = [row["id"] for row in rows if row["is_active"] and row["last_sync_error"]]
+    failing = [row for row in rows if row["is_active"] and row["last_sync_error"]]
     figures = {
         "providers": len(rows),
         "active": sum(bool(row["is_active"]) for row in rows),
-        "last_sync_failed": failing,
+        "last_sync_failed": [row["id"] for row in failing],
+        "catalog_age_s": {
+            row["id"]: freshness(row, now).to_dict()["catalog_age_s"] for row in rows if row["is_active"]
+        },
     }
     if failing:
-        return Part(
-            "providers",
-            "stale",
-            f"last sync failed for {', '.join(failing)}: the last known catalog is in use",
-            figures,
-        )
+        said = ", ".join(f"{row['id']} (catalog {freshness(row, now)})" for row in failing)
+        return Part("providers", "stale", f"last sync failed for {said}: the last known catalog is in use", figures)
     return Part("providers", "ok" if rows else "empty", f"{figures['active']} of {len(rows)} active", figures)
 
 

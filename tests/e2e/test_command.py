@@ -32,7 +32,7 @@ def commands() -> list[tuple[str, ...]]:
 
 def test_the_command_has_exactly_the_words_of_its_contract() -> None:
     assert {" ".join(words) for words in commands()} - {""} == {
-        "demo", "providers", "providers list", "providers show", "providers add", "providers disable", "providers enable", "providers test",
+        "demo", "providers", "providers list", "providers show", "providers add", "providers set", "providers disable", "providers enable", "providers test",
         "keys", "keys set", "keys check", "workloads", "workloads list", "workloads show", "workloads import",
         "models", "models list", "models show", "models sync", "models add", "models set", "models enable", "models disable", "bench", "score", "route",
         "events", "events import", "feedback", "query", "export", "status", "prune", "db", "db migrate", "db check", "deploy",
@@ -72,7 +72,12 @@ BAD_USAGE: list[tuple[str, str]] = [
     ("providers add x --type custom --base-url http://example.org/v1", "in clear"),
     ("providers add x --type custom --base-url https://user:pw@example.org", "user name or password"),
     ("providers add x --type custom --base-url https://", "names no host"),
+    ("providers add x --type custom --base-url https://10.0.0.5:8000/v1", "10.0.0.5, which is no public address"),
+    ("providers add x --type custom --base-url https://0x7f.1/v1", "odd spelling of an address"),
     ("providers add x --type azure", "needs --base-url"),
+    ("providers set nobody --rate-limit-rpm 5", "There is no provider 'nobody'"),
+    ("providers set sim-aurora", "Nothing to set"),
+    ("providers set sim-aurora --base-url https://169.254.169.254", "must be on loopback"),
     ("providers add a/b --type openai", "cannot be used"),
     ("providers add sim-aurora --type openai", "There is a provider 'sim-aurora' already"),
     (
