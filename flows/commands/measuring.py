@@ -88,6 +88,8 @@ def show_report(report: "BenchmarkReport", *, as_json: bool) -> None:
     unpriced = sum(result.success and result.cost_usd is None for result in report.results)
     if report.cost_usd is not None and unpriced:
         cost += f" and the unknown cost of {unpriced}"
+    if report.estimated_models:
+        cost += f" (estimated for {', '.join(report.estimated_models)}: prices of a price library)"
     good = sum(result.success for result in report.results)
     render.say(
         f"{good} of {len(report.results)} requests ok in {report.seconds:.1f} s for {cost}; run {report.run_id}."
@@ -125,6 +127,7 @@ def report_json(report: "BenchmarkReport") -> dict[str, Any]:
         "waiting": report.waiting,
         "seconds": round(report.seconds, 3),
         "cost_usd": report.cost_usd,
+        "models_with_estimated_price": list(report.estimated_models),
         "models": [one.to_dict() for one in summarize(report.results)],
     }
 
@@ -138,13 +141,14 @@ def _show_plan(plan: "Plan", settings: Settings, request: "BenchmarkRequest", *,
         "at_most_usd": round(plan.most_usd, 6),
         "max_usd": limit,
         "models_without_price": list(plan.unpriced_models),
+        "models_with_estimated_price": list(plan.estimated_models),
         "seed": plan.seed,
     }
     if as_json:
         render.show_json(answer)
         return
     for name, value in answer.items():
-        render.out.print(f"{name:22}", render.plain(render.cell(value)), soft_wrap=True)
+        render.out.print(f"{name:28}", render.plain(render.cell(value)), soft_wrap=True)
     if plan.most_usd > limit:
         render.say(
             f"The bound of {plan.most_usd:.4f} USD exceeds the budget of {limit} USD: the last requests may be skipped."

@@ -17,9 +17,10 @@ import uuid_utils
 from filelock import FileLock, Timeout
 from structlog.typing import FilteringBoundLogger
 
-from analytics.store import Recovery, Spool, Store
+from analytics.store import Recovery, Spool, Store, to_text
 from flows.budget import Budget
 from flows.errors import AlreadyMeasuring, NothingToMeasure, UsageError
+from flows.jobs.prices import check_prices
 from flows.jobs.progress import Progress, Unwatched
 from flows.jobs.provider import ProviderRun, RunContext, land
 from flows.jobs.slots import Slot, claim, require_free
@@ -60,7 +61,10 @@ class BenchmarkRequest:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkReport:
-    """What a run came to. `waiting` results are safe in the spool and land when the store takes them again."""
+    """What a run came to. `waiting` results are safe in the spool and land when the store takes them again.
+
+    The costs of `estimated_models` rest on a price library, not on their providers' own word.
+    """
 
     run_id: str
     run_name: str
@@ -68,6 +72,7 @@ class BenchmarkReport:
     results: tuple[BenchmarkResult, ...]
     waiting: int
     seconds: float
+    estimated_models: tuple[str, ...] = ()
 
     @property
     def cost_usd(self) -> float | None:
@@ -107,7 +112,7 @@ async def run_benchmark(
         await asyncio.to_thread(settle, spool, store, log)
         if request.slot:
             await asyncio.to_thread(require_free, request.slot, store, spool)
-        plan, workload = _plan(store, settings, request)
+        plan, workload = await asyncio.to_thread(_plan, store, settings, request, log)
         specs = _specs(store, plan)
         run = _run_row(settings, request, plan, workload)
         planned = [
@@ -146,7 +151,12 @@ async def run_benchmark(
         _raise_first(ended, shares, log)
         results = tuple(result for share in shares.values() for result in share.results)
         waiting = len(results) if run["id"] in dict(recovery.waiting) else 0
-        return BenchmarkReport(run["id"], run["run_name"], plan.seed, results, waiting, time.monotonic() - began)
+        estimated = tuple(
+            sorted({one.model for one in results if one.cost_source == "price"} & {*plan.estimated_models})
+        )
+        return BenchmarkReport(
+            run["id"], run["run_name"], plan.seed, results, waiting, time.monotonic() - began, estimated
+        )
 
 
 @contextmanager
@@ -204,7 +214,10 @@ def _specs(store: Store, plan: Plan) -> dict[str, ProviderSpec]:
     return {row["key"]: make_spec(row) for row in rows}
 
 
-def _plan(store: Store, settings: Settings, request: BenchmarkRequest) -> tuple[Plan, Workload]:
+def _plan(
+    store: Store, settings: Settings, request: BenchmarkRequest, log: FilteringBoundLogger | None = None
+) -> tuple[Plan, Workload]:
+    """The plan at the prices of now; with `log` those that changed are written and logged."""
     workload = load_workload(request.workload or settings.benchmark.workload, settings.home.workloads)
     if request.sample is not None:
         workload = sample(workload, request.sample)
@@ -239,6 +252,7 @@ def _plan(store: Store, settings: Settings, request: BenchmarkRequest) -> tuple[
             "There is no active model to measure: add a provider ('scorehouse providers add'), sync its models "
             "('scorehouse models sync') and activate some ('scorehouse models set MODEL --active')."
         )
+    check_prices(settings, store, chosen, to_text(datetime.now(UTC)), log)
     plan = make_plan(
         chosen,
         {key: row["id"] for key, row in providers.items()},

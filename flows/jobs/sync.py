@@ -8,14 +8,16 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from analytics.store import CatalogChange, Store, to_text
+from analytics.store import CatalogChange, Store, from_text, to_text
 from flows.errors import SecretUnavailable, UsageError
 from flows.jobs.configuration import publish
 from flows.jobs.patience import fetch_patiently
+from flows.jobs.prices import limits_of, log_quarantined, price_fields
 from flows.keys import find_key, variable_name
 from flows.logs import open_log
 from flows.settings import Settings
 from flows.warehouse import open_store
+from providers.catalog import Catalog
 from providers.errors import BadProvider, ConnectFailed, Refused, WireError
 from providers.records import Model, ProviderSpec
 from providers.specs import make_spec
@@ -25,13 +27,17 @@ _MODEL_FIELDS = tuple(field.name for field in fields(Model))
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What one provider's sync changed, or why it failed; `rejected` entries of its list were unusable."""
+    """What one provider's sync changed, or why it failed; `rejected` entries of its list were unusable.
+
+    `prices_quarantined` is how many of its models have a price in quarantine now, those of earlier syncs included.
+    """
 
     provider: str
     change: CatalogChange | None = None
     rejected: tuple[str, ...] = ()
     error: str | None = None
     last_synced: str | None = None
+    prices_quarantined: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """For --json and artifacts."""
@@ -43,6 +49,8 @@ class SyncReport:
             "models_updated": change.updated,
             "models_vanished": change.vanished,
             "prices_changed": change.prices,
+            "prices_quarantined": self.prices_quarantined,
+            "quarantined": [f"{name}: {why}" for name, why in change.quarantined],
             "rejected": [*self.rejected, *(f"{name}: {why}" for name, why in change.rejected)],
             "error": self.error,
             "synced_at": self.last_synced,
@@ -87,8 +95,7 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
         log.error("sync failed; the last known catalog stays", provider=row["key"], message=message)
         await asyncio.to_thread(store.catalog_failed, row["key"], message, now)
         return SyncReport(row["key"], error=message, last_synced=row["last_synced"])
-    entries = [_entry(model) for model in catalog.models]
-    change = await asyncio.to_thread(store.apply_catalog, row["key"], entries, now, active=_active(spec))
+    change = await asyncio.to_thread(_apply, settings, store, spec, catalog, now)
     if not catalog.models and await asyncio.to_thread(_has_models, store, row["key"]):
         # The store counts an empty list as a failed sync and keeps the last known catalog.
         message = "The provider listed no usable models."
@@ -96,7 +103,18 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
         return SyncReport(row["key"], rejected=catalog.rejected, error=message, last_synced=row["last_synced"])
     for entry in catalog.rejected:
         log.warning("a catalog entry is unusable", provider=row["key"], message=entry)
-    return SyncReport(row["key"], change=change, rejected=catalog.rejected, last_synced=now)
+    for name, reason in change.quarantined:
+        log_quarantined(log, f"{row['key']}/{name}", reason)
+    waiting = await asyncio.to_thread(store.select, "quarantined_prices", {"provider": row["key"]}, page=1, per_page=1)
+    return SyncReport(
+        row["key"], change=change, rejected=catalog.rejected, last_synced=now, prices_quarantined=waiting.total
+    )
+
+
+def _apply(settings: Settings, store: Store, spec: ProviderSpec, catalog: Catalog, now: str) -> CatalogChange:
+    at = from_text(now)
+    entries = [_entry(model) | price_fields(settings, spec, model, at) for model in catalog.models]
+    return store.apply_catalog(spec.key, entries, now, active=_active(spec), price_limits=limits_of(settings))
 
 
 def _entry(model: Model) -> dict[str, Any]:
