@@ -51,7 +51,7 @@ _TYPES_BY_ID = tuple(
 _CODE_BY_ID = re.compile(r"(?:^|[/_.-])codex?(?:$|[/_.:-])|(?<!en)(?<!de)coder|codestral|devstral|starcoder|codellama")
 
 _CONTEXT_FIELDS = (
-    "context_window", "context_length", "max_model_len", "max_input_tokens", "max_context_length", "loaded_context_length",
+    "context_window", "context_length", "max_model_len", "max_input_tokens", "loaded_context_length", "max_context_length",
 )  # fmt: skip
 # capability -> the names under which providers claim it, in `capabilities` (a list or an object) or as `supports_*`.
 _CLAIMS: Mapping[str, tuple[str, ...]] = {
@@ -112,7 +112,7 @@ def read_entry(entry: Any, *, zero_is_free: bool = True, tiers: TierThresholds =
     except orjson.JSONEncodeError as error:  # what cannot be written again (half a surrogate pair) is no text
         raise BadEntry(str(error)) from None
     external_id = next(
-        (name for key in ("id", "name", "model", "model_name") if (name := string(entry.get(key)))), None
+        (name for key in ("id", "name", "model", "model_name", "key") if (name := string(entry.get(key)))), None
     )
     if external_id is None:
         raise BadEntry("no id")

@@ -31,7 +31,7 @@ def _keyed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def register(house: House, vendor: Vendor, port: int, *, base: str | None = None) -> None:
     """The vendor as its user adds it, and by hand the models that its listing does not have."""
-    listed = {entry.get("id") or entry.get("name") for entry in entries(vendor)}
+    listed = {name_of(entry) for entry in entries(vendor)}
     unlisted = [model for model in vendor.replies if model not in listed]
     origin = f"http://127.0.0.1:{port}"
     house.add_gateway(
@@ -49,6 +49,11 @@ def entries(vendor: Vendor) -> list[Any]:
     return [
         entry for page in pages for entry in (page if isinstance(page, list) else page.get("data") or page["models"])
     ]
+
+
+def name_of(entry: dict[str, Any]) -> str | None:
+    """Under which name an entry is served."""
+    return entry.get("id") or entry.get("name") or entry.get("key")
 
 
 async def sync(house: House) -> SyncReport:
@@ -100,9 +105,7 @@ async def test_its_catalog_is_read(house: House, name: str) -> None:
     rows = {row["external_id"]: row for row in house.rows("catalog", is_manual=False)}
     for model, expected in vendor.catalog.items():
         assert {column: rows[model][column] for column in expected} == expected, model
-    usable = {
-        entry.get("id") or entry.get("name"): entry for entry in entries(vendor) if entry.get("active") is not False
-    }
+    usable = {name_of(entry): entry for entry in entries(vendor) if entry.get("active") is not False}
     usable.pop(None, None)  # an entry without a name is left out
     assert {model: row["metadata"] for model, row in rows.items()} == usable
     assert again.to_dict()["models_updated"] == again.to_dict()["prices_changed"] == 0

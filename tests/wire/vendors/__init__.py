@@ -4,7 +4,7 @@ from .anthropic import ANTHROPIC
 from .azure import AZURE, AZURE_DATED
 from .gateways import DEEPSEEK, LITELLM, SGLANG
 from .groq import GROQ
-from .local import LLAMA_CPP, LM_STUDIO, OLLAMA, VLLM
+from .local import LLAMA_CPP, LM_STUDIO, LM_STUDIO_NATIVE, OLLAMA, VLLM
 from .openai import OPENAI
 from .openrouter import OPENROUTER
 from .together import TOGETHER
@@ -14,5 +14,5 @@ __all__ = ["VENDORS", "VLLM", "Reply", "Vendor", "stream"]
 
 VENDORS = (
     OPENAI, GROQ, TOGETHER, OPENROUTER, ANTHROPIC, AZURE, AZURE_DATED,
-    VLLM, OLLAMA, LLAMA_CPP, LM_STUDIO, LITELLM, DEEPSEEK, SGLANG,
+    VLLM, OLLAMA, LLAMA_CPP, LM_STUDIO, LM_STUDIO_NATIVE, LITELLM, DEEPSEEK, SGLANG,
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """Servers of one's own behind the type `custom`: vLLM, Ollama, llama.cpp, LM Studio."""
 
+from dataclasses import replace
+
 from .openai import error
 from .vendor import Reply, Vendor, broken, refusal
 
@@ -229,7 +231,7 @@ LM_STUDIO = Vendor(
         "knot-vl-7b": {
             "model_type": "chat",
             "capabilities": {"text": "declared", "vision": "declared", "function_calling": "declared"},
-            "ctx_length": 32_768,
+            "ctx_length": 4096,
             **_UNPRICED,
         },
         "text-embedding-knot": {"model_type": "embedding", "ctx_length": 2048},
@@ -244,5 +246,30 @@ LM_STUDIO = Vendor(
         "knot-gone": refusal(
             404, "not_found", None, '{"error":"Model \\"knot-gone\\" not found. Load a model first."}'
         ),
+    },
+)
+
+# Since 0.4 a native listing of another shape.
+LM_STUDIO_NATIVE = replace(
+    LM_STUDIO,
+    name="LM Studio, /api/v1",
+    models="/api/v1/models",
+    models_endpoint="/api/v1/models",
+    pages={
+        "": b'{"models":[{"type":"llm","publisher":"knot","key":"knot/knot-vl-7b","display_name":"Knot VL 7B","architecture":"knot",'
+        b'"quantization":{"name":"4bit","bits_per_weight":4},"size_bytes":3034755901,"params_string":"7B","loaded_instances":'
+        b'[{"id":"knot-vl-7b","config":{"context_length":4096}}],"max_context_length":131072,"format":"mlx",'
+        b'"capabilities":{"vision":true,"trained_for_tool_use":false},"description":null},'
+        b'{"type":"embedding","publisher":"knot","key":"text-embedding-knot","display_name":"Knot Embed","max_context_length":2048}]}'
+    },
+    catalog={
+        "knot/knot-vl-7b": {
+            "display_name": "Knot VL 7B",
+            "model_type": "chat",
+            "capabilities": {"text": "declared", "vision": "declared", "long_context": "declared"},
+            "ctx_length": 131_072,
+            **_UNPRICED,
+        },
+        "text-embedding-knot": {"model_type": "embedding", "ctx_length": 2048},
     },
 )
