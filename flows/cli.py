@@ -21,7 +21,7 @@ from typer._click.exceptions import (
 
 from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
-from flows.commands import events, evidence, keys, measuring, models, providers, routing, upkeep, workloads
+from flows.commands import events, evidence, keys, measuring, models, prices, providers, routing, upkeep, workloads
 from flows.commands.demo import demo
 from flows.errors import FlowError, UsageError
 from providers.errors import BadProvider, ProviderError
@@ -37,6 +37,7 @@ app.command("demo")(demo)
 app.add_typer(providers.providers, name="providers")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(models.models, name="models")
+app.add_typer(prices.prices, name="prices")
 app.command("bench")(measuring.bench)
 app.add_typer(workloads.workloads, name="workloads")
 app.command("score")(evidence.score)

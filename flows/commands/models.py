@@ -8,7 +8,7 @@ from analytics.errors import BadRows
 from analytics.store import new_id, now_text, stable_id
 from flows import render
 from flows.commands.options import Json
-from flows.commands.rows import ModelKey, find_row, publish, show_row
+from flows.commands.rows import ModelKey, find_row, publish, show_row, whose
 from flows.commands.running import run_job
 from flows.errors import UsageError
 from flows.keys import announcement
@@ -43,13 +43,13 @@ def list_models(
         return
     columns = {
         "id": "id", "model_type": "type", "capabilities": "capabilities", "ctx_length": "context", "pricing_input": "USD/M in",
-        "pricing_output": "USD/M out", "cost_tier": "tier", "priority": "priority", "is_available": "available", "is_active": "active",
-        "is_enabled": "enabled", "is_simulated": "simulated",
+        "pricing_output": "USD/M out", "price_source": "price from", "cost_tier": "tier", "priority": "priority", "is_available": "available",
+        "is_active": "active", "is_enabled": "enabled", "is_simulated": "simulated",
     }  # fmt: skip
-    shown = [
-        {title: list(row[name]) if name == "capabilities" else row[name] for name, title in columns.items()}
-        for row in rows
-    ]
+    for row in rows:
+        row["capabilities"] = list(row["capabilities"])
+        row["price_source"] = whose(row["price_source"], row["pricing_input"], row["pricing_output"])
+    shown = [{title: row[name] for name, title in columns.items()} for row in rows]
     render.show_rows(None, shown, "No model matches; 'scorehouse models sync' asks the providers what they serve.")
 
 
@@ -57,7 +57,10 @@ def list_models(
 def show_model(model: ModelKey, json: Json = False) -> None:
     """Everything that is known of one model, the provider's raw entry included."""
     with open_store(load_settings()) as store:
-        show_row(find_row(store, "catalog", model, "model"), as_json=json)
+        row = find_row(store, "catalog", model, "model")
+    show_row(row, as_json=json)
+    if whose(row["price_source"], row["pricing_input"], row["pricing_output"]) == "unknown":
+        render.say(f"Its price is unknown; 'scorehouse prices set {model}' sets one.")
 
 
 @models.command("sync")
@@ -82,6 +85,7 @@ def sync_models(
             "models_updated",
             "models_vanished",
             "prices_changed",
+            "prices_quarantined",
             "synced_at",
         )
         rows = [{name.removeprefix("models_"): report.to_dict()[name] for name in names} for report in reports]
@@ -92,6 +96,13 @@ def sync_models(
             render.say(f"{report.provider}: {report.error.removesuffix('.')}. {kept}")
         for entry in report.to_dict()["rejected"]:
             render.say(f"{report.provider}: left out {entry}")
+        for entry in report.to_dict()["quarantined"]:
+            render.say(f"{report.provider}: price in quarantine: {entry}")
+        if report.prices_quarantined:
+            render.say(
+                f"{report.provider}: {report.prices_quarantined} prices do not count until 'scorehouse prices accept'; "
+                "'scorehouse prices list --quarantined' shows them."
+            )
     _say_idle(settings, [report.provider for report in reports if report.change and report.change.discovered])
     if any(report.error for report in reports):
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from analytics.store import Row, Store
+from analytics.store.pricing import ESTIMATED
 from flows import render
 from flows.errors import UsageError
 from flows.settings import Settings
@@ -30,6 +31,13 @@ def show_row(row: Row, *, as_json: bool) -> None:
         return
     for name, value in row.items():
         render.out.print(f"{name:20}", render.plain(render.cell(value)), soft_wrap=True)
+
+
+def whose(source: str | None, input_price_per_m: float | None, output_price_per_m: float | None) -> str:
+    """Whose word a price is, for a person: a price library's figures are estimates, and nobody's are unknown."""
+    if source is None or (input_price_per_m is None and output_price_per_m is None):
+        return "unknown"
+    return f"{source} (estimated)" if source == ESTIMATED else source
 
 
 def publish(settings: Settings, store: Store) -> None:
