@@ -60,21 +60,29 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return address in _PUBLIC_6 and not any(address in network for network in _SPECIAL_6)
 
 
-def check_host(host: str, *, is_private_allowed: bool) -> None:
-    """Refuse a host that is written as an address which no provider may have. A name is judged when it is resolved.
+def literal(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host is written as, None if it is a name.
 
-    Raises BadProvider, also for what only some programs take for an address (2130706433, 0x7f.1, 127.1, 010.0.0.1, 10.0.0.1.):
-    what is checked must be what is connected to.
+    Raises BadProvider for what only some programs take for an address (2130706433, 0x7f.1, 127.1, 010.0.0.1, 10.0.0.1.): what is
+    checked must be what is connected to.
     """
     if ":" not in host and not _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
-        return
+        return None
     try:
-        address = ip_address(host)
+        return ip_address(host)
     except ValueError:
         raise BadProvider(
             f"base_url's host '{host}' is an odd spelling of an address; write it as four decimal numbers, or as a name"
         ) from None
-    if not (is_private_allowed or is_loopback(host) or is_public(address)):
+
+
+def check_host(host: str, *, is_private_allowed: bool) -> None:
+    """Refuse a host that is written as an address which its provider may not have. A name is judged when it is resolved.
+
+    Raises BadProvider.
+    """
+    address = literal(host)
+    if not (address is None or is_private_allowed or is_loopback(host) or is_public(address)):
         raise BadProvider(
             f"base_url leads to {address}, which is no public address; if a provider of yours is there, add --allow-private"
         )
