@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from providers.addresses import is_loopback
+from providers.addresses import is_loopback, literal
 from providers.errors import BadProvider
 from providers.records import Family, ProviderSpec
 
@@ -112,6 +112,7 @@ def check_url(text: str) -> SplitResult:
         raise BadProvider(
             f"base_url 'http://{url.netloc}' would send the key in clear; use https:// (http only for this machine)"
         )
+    literal(host)  # an address that not everybody reads alike is none
     return url
 
 
