@@ -39,6 +39,7 @@ from .mutations import Input, make
 PATIENCE_S = 10.0  # for one input; more is a hang
 MOST_MB = 320.0  # of a process at its largest, however many inputs it saw: the largest input is 3 MB, and text is held several times
 _BATCH = 2000
+_SHOWN = 50  # batches between two lines that say how far it is
 _ERROR_TYPES = {
     "authentication", "payment", "permission", "not_found", "rate_limit", "quota", "bad_request", "overloaded", "server", "provider",
     "malformed", "content_type", "line_too_long", "response_too_large", "disconnected",
@@ -308,8 +309,10 @@ def main() -> None:
             print(bench.look(make(arguments.seed, arguments.only)))
         return
     findings, began = Findings(), time.monotonic()
-    for batch in _side_by_side(arguments.seed, arguments.inputs, arguments.processes):
+    for number, batch in enumerate(_side_by_side(arguments.seed, arguments.inputs, arguments.processes), 1):
         findings.add(batch)
+        if number % _SHOWN == 0:
+            print(f"{number * _BATCH} inputs, {len(findings.wrong)} wrong", file=sys.stderr)
     seconds = time.monotonic() - began
     print(
         f"{arguments.inputs} inputs of seed {arguments.seed} in {seconds:.0f} s ({arguments.inputs / seconds:.0f}/s); slowest {findings.slowest_ms:.0f} ms "

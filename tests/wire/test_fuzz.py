@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire.framing import read
-from wire.fuzz import Bench, plainly, search
+from wire.fuzz import plainly, search
 from wire.mutations import make
 
 from providers.sse import Event, EventReader
@@ -88,14 +88,6 @@ def test_a_decoder_that_hangs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wire.fuzz.PATIENCE_S", 0.05)
     assert any("not decoded within" in what for what in search(7, 0, 300, Hangs).wrong.values())
 
-
-def test_the_inputs_at_which_something_was_found_stay_right() -> None:
-    with Bench() as bench:
-        for seed, number in FOUND:
-            bench.look(make(seed, number))
-
-
-FOUND: tuple[tuple[int, int], ...] = ()
 
 LINES = st.lists(
     st.one_of(
