@@ -184,6 +184,11 @@ class Store(Protocol):
         The answer counts them; with `dry_run` nothing is deleted. Tombstones and runs are not expired.
         """
 
+    def make_partitions(self) -> list[str]:
+        """Where events lie by month: make the places of the months to come, and drop old ones that are empty. The names made;
+        [] if they were there, or if this store keeps all months in one. Safe to repeat.
+        """
+
     def close(self) -> None:
         """Let go of connections; a closed store may not be used again."""
 

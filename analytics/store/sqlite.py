@@ -225,6 +225,9 @@ class SqliteStore:
             if gone < _EXPIRED_AT_ONCE:
                 return expired
 
+    def make_partitions(self) -> list[str]:
+        return []  # one table holds all months
+
     # -- connection --------------------------------------------------------------------------------------------
 
     @contextmanager

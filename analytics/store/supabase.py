@@ -33,6 +33,7 @@ from analytics.store.supabase_wire import Refusal, Wire, remedy
 
 PATIENCE_S = 30.0
 _EXPIRED_AT_ONCE = 10_000
+_MONTHS_AHEAD = 3
 
 
 class SupabaseStore:
@@ -263,6 +264,9 @@ class SupabaseStore:
             expired += gone
             if dry_run or gone < _EXPIRED_AT_ONCE:
                 return expired
+
+    def make_partitions(self) -> list[str]:
+        return list(self.call("make_partitions", months_ahead=_MONTHS_AHEAD)["made"])
 
     # -- the functions behind all of it ------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ _ANSWERS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "delete_rows": {"deleted": (int,)},
     "expire_events": {"expired": (int,)},
     "land_results": {"epoch": (str,), "rows": (int,), "fates": (list,)},
+    "make_partitions": {"made": (list,)},
     "note_rejected_parameters": {"found": (bool,)},
     "read_events": {"rows": (list,)},
     "select_rows": {"rows": (list,), "total": (int, _NOTHING)},

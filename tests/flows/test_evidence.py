@@ -3,8 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from house import AURORA, CASCADE, House, ago
+from supabase_project import Project
 
 from analytics.errors import LeaseHeld
 from analytics.events import import_events
@@ -147,6 +149,41 @@ def test_prune_removes_what_is_old_and_in_the_lake_and_nothing_else(house: House
     assert Lake(house.settings.home.lake).read("request_events").rows.num_rows == 3
 
 
+def test_pruning_a_project_makes_the_partitions_of_the_coming_months(
+    house: House, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitions = "select count(*) from pg_class where relnamespace = 'partitions'::regnamespace and relkind = 'r'"
+    with psycopg.connect(project.db_url, autocommit=True) as connection:
+        before = connection.execute(partitions).fetchone()
+        connection.execute(
+            "do $$ declare name text; begin for name in select inhrelid::regclass from pg_inherits "
+            "where inhparent = 'request_events'::regclass and inhrelid::regclass::text !~ 'default' "
+            "loop execute 'drop table ' || name; end loop; end $$"
+        )
+        monkeypatch.setenv("SUPABASE_URL", project.url)
+        monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", project.service_key)
+        run_prune(house.settings, dry_run=True)
+        assert connection.execute(partitions).fetchone() < before
+        run_prune(house.settings)
+        assert connection.execute(partitions).fetchone() == before
+
+
+def test_prune_holds_the_lake_against_the_store_and_leaves_alone_what_the_lake_lacks(house: House) -> None:
+    house.ready(AURORA)
+    old_events(house)
+    run_score(house.settings)
+    assert run_prune(house.settings, older_than_days=60).problems == ()
+    assert states(house)["reconciliation"] == "ok"
+    lake = Lake(house.settings.home.lake)
+    for file in lake.files("request_events"):
+        (lake.directory / file.path).write_bytes(b"spoiled")
+    report = run_prune(house.settings, older_than_days=2)
+    assert "request_events" not in report.removed
+    assert "missing" in report.problems[0]
+    assert states(house)["reconciliation"] == "failed"
+    assert house.rows("request_events"), "they are still in the store"
+
+
 def test_nothing_is_pruned_before_the_lake_has_it(house: House) -> None:
     house.ready(AURORA)
     old_events(house)
@@ -196,7 +233,7 @@ def test_an_empty_house_is_healthy_and_says_what_is_empty(house: House) -> None:
     status = house_status(house.settings)
     assert status.is_healthy
     assert {name: state for name, state in states(house).items() if state == "empty"}.keys() == {
-        "providers", "last_run", "lake", "snapshot", "simulated_snapshot"
+        "providers", "last_run", "lake", "reconciliation", "snapshot", "simulated_snapshot"
     }  # fmt: skip
 
 

@@ -538,6 +538,15 @@ class StoreContract(ParameterContract, PriceContract):
         with pytest.raises(UnknownName):
             store.expire(table, T1, 10)
 
+    def test_places_for_the_months_to_come_are_made_once_and_lose_no_row(self, store: Store) -> None:
+        old = request(created_at="2026-08-21T02:00:00.000000Z")
+        store.write("request_events", [old])
+        store.make_partitions()
+        assert store.make_partitions() == []
+        store.write("request_events", [old, request()])
+        assert store.read("request_events").rows[0]["id"] == old["id"]
+        assert len(store.read("request_events").rows) == 2
+
     def test_a_plan_is_no_result(self, store: Store) -> None:
         measured = run()
         assert store.land_results([measured], [plan(measured)]).refused

@@ -121,14 +121,15 @@ select scorehouse.describe('public.feedback_events', 'One opinion on one message
 create table partitions.request_events_default partition of public.request_events default;
 create table partitions.feedback_events_default partition of public.feedback_events default;
 
--- Whose partitions the ahead-of-time maker keeps. A row of the default partition moves with its commit_seq and txid.
-create function public.make_partitions(months_ahead integer default 3) returns setof text
+-- {"made": names of the partitions made}. A row of the default partition moves with its commit_seq and txid.
+create function public.make_partitions(months_ahead integer default 3) returns json
 language plpgsql security definer
 set search_path = '' set timezone = 'UTC' set lock_timeout = '5s' as $$
 declare
     parent text;
     month timestamptz;
     made text;
+    all_made text [] := '{}';
     has_rows boolean;
 begin
     if months_ahead not between 0 and 24 then
@@ -156,7 +157,7 @@ begin
                 'alter table public.%I attach partition partitions.%I for values from (%L) to (%L)',
                 parent, made, month, month + interval '1 month'
             );
-            return next made;
+            all_made := all_made || made;
         end loop;
         -- What has expired leaves nothing behind: empty months before the last one go.
         for made in
@@ -173,6 +174,7 @@ begin
             end if;
         end loop;
     end loop;
+    return json_build_object('made', all_made);
 end
 $$;
 comment on function public.make_partitions(integer) is
