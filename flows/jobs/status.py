@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 from analytics.errors import AnalyticsError
 from analytics.lake import EVENTS, Lake
+from analytics.lake.reconcile import last_reconciliation
 from analytics.routing.published import SnapshotUnreadable, read_published
 from analytics.store import Store, from_text
 from flows.freshness import freshness
 from flows.settings import Settings
 from flows.warehouse import open_spool, open_store
 
+_RECONCILED_S = 2 * 86_400.0  # the comparison is daily
 State = Literal["ok", "empty", "waiting", "stale", "failed"]
 
 
@@ -50,9 +52,11 @@ def house_status(settings: Settings) -> HouseStatus:
             parts = [
                 _store(store),
                 _providers(store, now),
+                _prices(store),
                 _last_run(store, now),
                 _spool(settings),
                 _lake(settings, store),
+                _reconciliation(settings, now),
             ]
     except AnalyticsError as error:
         parts = [Part("store", "failed", str(error), {"error": str(error)}), _spool(settings)]
@@ -89,6 +93,18 @@ def _providers(store: Store, now: datetime) -> Part:
     return Part("providers", "ok" if rows else "empty", f"{figures['active']} of {len(rows)} active", figures)
 
 
+def _prices(store: Store) -> Part:
+    active = store.select("catalog", {"is_active": True, "is_available": True}).items
+    priced = sum(row["pricing_input"] is not None and row["pricing_output"] is not None for row in active)
+    waiting = store.select("quarantined_prices", page=1, per_page=1).total
+    figures = {"active_models": len(active), "priced": priced, "quarantined": waiting}
+    detail = f"known for {priced} of {len(active)} active models"
+    if waiting:
+        detail += f"; {waiting} in quarantine: 'scorehouse prices list --quarantined'"
+        return Part("prices", "waiting", detail, figures)
+    return Part("prices", "ok" if active else "empty", detail, figures)
+
+
 def _last_run(store: Store, now: datetime) -> Part:
     runs = store.select("runs", order="-started_at", page=1, per_page=1).items
     if not runs:
@@ -122,8 +138,8 @@ def _lake(settings: Settings, store: Store) -> Part:
         manifest = lake.manifest()
     except AnalyticsError as error:
         return Part("lake", "failed", str(error), {"error": str(error)})
-    lag = {table: len(store.read(table, manifest.table(table).watermark).rows) for table in EVENTS}
-    behind = sum(lag.values())
+    watermarks = {table: manifest.table(table).watermark for table in EVENTS} if manifest.epoch == store.epoch() else {}
+    behind = sum(day.rows for table in EVENTS for day in store.tally(table, watermarks.get(table)))
     if not manifest.tables:
         return Part("lake", "empty", f"{behind} rows to extract", {"rows_behind": behind})
     rows = sum(file.rows for table in EVENTS for file in manifest.table(table).files)
@@ -132,6 +148,33 @@ def _lake(settings: Settings, store: Store) -> Part:
         "ok" if not behind else "waiting",
         f"{rows} event rows, {behind} behind the store",
         {"rows": rows, "rows_behind": behind},
+    )
+
+
+def _reconciliation(settings: Settings, now: datetime) -> Part:
+    try:
+        found = last_reconciliation(Lake(settings.home.lake))
+    except AnalyticsError as error:
+        return Part("reconciliation", "failed", str(error), {"error": str(error)})
+    if found is None:
+        return Part("reconciliation", "empty", "store and lake were not compared yet: prune does it", {})
+    age = (now - from_text(found.at)).total_seconds()
+    figures = {
+        "days": found.days,
+        "rows": found.rows,
+        "pruned_days": found.pruned,
+        "differences": [str(difference) for difference in found.differences],
+        "age_s": round(age),
+    }
+    if found.differences:
+        more = f" and {len(found.differences) - 1} more" if len(found.differences) > 1 else ""
+        return Part("reconciliation", "failed", f"{found.differences[0]}{more}", figures)
+    state: State = "stale" if age > _RECONCILED_S else "ok"
+    return Part(
+        "reconciliation",
+        state,
+        f"{found.rows} rows of {found.days} closed days are in the lake, {age:.0f} s ago",
+        figures,
     )
 
 
