@@ -100,7 +100,7 @@ def make(seed: int, index: int) -> Input:
 
 
 def _pieces(draw: Draw, data: bytes) -> tuple[list[bytes], ...]:
-    """Whole (in reads of 64 KiB), byte by byte where that is not too long, and at random places, mostly near line ends."""
+    """Whole (in reads of 64 KiB), in pieces of a few bytes or one where that is not too long, and at random places, many near line ends."""
     whole = [data[at : at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES)] or [b""]
     places = {draw.randrange(len(data) + 1) for _ in range(draw.randrange(1, 12))}
     ends = [match.start() for match in re.finditer(rb"[\r\n]", data[:8192])]
@@ -111,7 +111,8 @@ def _pieces(draw: Draw, data: bytes) -> tuple[list[bytes], ...]:
         return whole, [
             part[at : at + _CHUNK_BYTES] for part in scattered for at in range(0, len(part) + 1, _CHUNK_BYTES)
         ]
-    return whole, [data[at : at + 1] for at in range(len(data))], scattered
+    size = draw.choice((1, 1, 2, 3, 7, 29))
+    return whole, [data[at : at + size] for at in range(0, len(data), size)], scattered
 
 
 # Bytes
