@@ -14,4 +14,4 @@ async def prune(older_than_days: int | None = None, dry_run: bool = False) -> di
     """Delete what is older than the retention and already in the lake; with `dry_run`, count it."""
     settings = session().settings
     report = await asyncio.to_thread(run_prune, settings, older_than_days=older_than_days, dry_run=dry_run)
-    return {"before": report.before, "removed": report.removed, "dry_run": report.dry_run}
+    return report.to_dict()

@@ -50,9 +50,11 @@ def prune(
         settings, "prune", lambda: asyncio.to_thread(run_prune, settings, older_than_days=older_than, dry_run=dry_run)
     )
     if json:
-        render.show_json({"before": report.before, "removed": report.removed, "dry_run": report.dry_run})
+        render.show_json(report.to_dict())
     else:
         render.show_table(None, ("table", "rows"), report.removed.items())
+    for problem in report.problems:
+        render.say(f"Left alone, store and lake are not the same: {problem}.")
     verb = "would leave" if dry_run else "left"
     render.say(f"{sum(report.removed.values())} rows from before {report.before} {verb} the store.")
 
