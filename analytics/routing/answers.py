@@ -1,142 +1,220 @@
-"""From what was chosen to the answer: Python objects are made here, for the winner and its fallbacks only."""
+"""From what was chosen to the answer: Python objects are made here, for the winner and its fallbacks only, and sentences when
+somebody reads them.
+"""
 
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
-from . import explain
-from .board import BASES, interval, remember
+from . import bits, explain
+from .asked import Asked
+from .board import Board, remember
 from .choice import Choice, choose
-from .columns import Scores
-from .limits import Asked, Fitting, first_failed, set_limits, sift, what_to_relax
-from .records import Evidence, Fallback, Part, RouteAnswer, RouteQuery, Source
+from .limits import Steps, first_failed, rejections, sift, what_to_relax
+from .policies import Policies
+from .records import Evidence, Explanation, Fallback, Part, RouteAnswer, RouteQuery, Source, TaskGuess
+from .scores import Scores
 from .snapshots import State
 
-_POLICY = "default"
 _TOLD = 4_096  # models to remember what there is to say of, each about 2 KB
 # The limits that a model's key alone decides; the others need a catalog.
 _BY_NAME = {"allow", "deny", "only", "ignore"}
+_NOTHING: Mapping[str, int] = {}
+Reason = tuple[str | None, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """What an answer says of the model it names, whatever it was chosen for."""
+@dataclass(frozen=True)
+class Said:
+    """An explanation that is ready."""
 
-    named: Fallback
-    parts: tuple[Part, ...]
-    evidence: Evidence | None
-    texts: tuple[str, ...] = ()
-    codes: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    evidence: Evidence | None = None
+    reasons: tuple[Reason, ...] = ()
+    rejected: Mapping[str, int] = field(default_factory=dict)
 
 
 class Settled(NamedTuple):
     """Everything of an answer that stays true as long as the board does: all but its age and its id."""
 
     source: Source
-    model: _Model | None
+    named: Fallback | None
     fallbacks: tuple[Fallback, ...]
-    texts: tuple[str, ...]
-    codes: tuple[str, ...]
-    rejected: Mapping[str, int]
+    task: TaskGuess | None
+    policy: str
+    explanation: Explanation
 
 
 def settle(asked: Asked) -> Settled:
-    """Sift, choose, and say why; the answer names a model if any passes every limit."""
-    fitting = sift(asked)
-    return _chosen(asked, fitting, choose(asked, fitting)) if fitting.number else _nothing(asked, fitting)
+    """Sift and choose; the answer names a model if any passes every limit."""
+    words = sift(asked)
+    number = bits.count(words)
+    if not number:
+        return Settled("none", None, (), asked.guess, asked.policy.name, WhyNothing(asked))
+    choice = choose(asked, words, number)
+    fallbacks = tuple([_named(asked, model, score) for model, score in choice.fallbacks])
+    why = Why(asked, choice, number)
+    return Settled(
+        "snapshot", _named(asked, choice.model, choice.score), fallbacks, asked.guess, asked.policy.name, why
+    )
+
+
+def asked_of(board: Board, query: RouteQuery, now: float) -> Asked | None:
+    """The question with its task and its policies; None if it names a policy that is not there."""
+    active = board.catalog.policies.active(query)
+    return None if active is None else Asked(board, query, now, active, task_of(board, query))
+
+
+def task_of(board: Board, query: RouteQuery) -> TaskGuess | None:
+    """The task type that was asked, else what the tools, attachments and words of the query show."""
+    if query.task is not None:
+        return TaskGuess(query.task, "query", "high")
+    if query.message is None and not query.tools and not query.attachments:
+        return None
+    return board.catalog.tasks.guess(query.message, query.tools, query.attachments)
+
+
+class Why:
+    """Why a model was chosen, worked out when it is read."""
+
+    __slots__ = ("_asked", "_choice", "_number", "_reasons", "_rejected", "_said")
+
+    def __init__(self, asked: Asked, choice: Choice, number: int) -> None:
+        self._asked, self._choice, self._number = asked, choice, number
+        self._said: Said | None = None
+        self._reasons: tuple[Reason, ...] | None = None
+        self._rejected: Mapping[str, int] | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return self._told().parts
+
+    @property
+    def evidence(self) -> Evidence | None:
+        return self._told().evidence
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        if self._rejected is None:
+            self._rejected = rejections(Steps(self._asked))
+        return self._rejected
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        if self._reasons is None:
+            detected = explain.detected(self._asked)
+            decided = explain.headline(self._asked, self._choice, self._number)
+            self._reasons = (decided, *(() if detected is None else (detected,)), *self._told().reasons)
+        return self._reasons
+
+    def _told(self) -> Said:
+        """What there is to say of a model for this kind of question, limits and token counts aside."""
+        if self._said is None:
+            asked = self._asked
+            key = asked.kind(self._choice.model)
+            told: Said | None = None if key is None else asked.board.told.get(key)
+            if told is None:
+                told = _tell(asked, self._choice)
+                if key is not None:
+                    remember(asked.board.told, key, told, _TOLD)
+            self._said = told
+        return self._said
+
+
+class WhyNothing:
+    """Why no model fits, and what to relax, worked out when it is read."""
+
+    parts: tuple[Part, ...] = ()
+    evidence: Evidence | None = None
+
+    def __init__(self, asked: Asked) -> None:
+        self._steps = Steps(asked)
+
+    @cached_property
+    def rejected(self) -> Mapping[str, int]:
+        return rejections(self._steps)
+
+    @cached_property
+    def reasons(self) -> tuple[Reason, ...]:
+        asked, agent = self._steps.asked, self._steps.asked.query.agent
+        code = "agent_unknown" if agent is not None and agent not in asked.board.catalog.agents else "nothing_fits"
+        said: list[Reason] = [(code, explain.nothing_fits(asked, self.rejected))]
+        return tuple(said + explain.relaxing(asked, what_to_relax(self._steps)))
+
+
+def _tell(asked: Asked, choice: Choice) -> Said:
+    known = asked.known(choice.model)
+    evidence = explain.evidence(asked, known, choice.model)
+    parts = explain.parts(asked, choice.model, known)
+    failures = explain.failures(asked, choice.model)
+    reasons = (
+        explain.experience(asked, known, evidence),
+        (None, explain.arithmetic(parts, choice.score)),
+        (None, explain.behaviour(asked, choice.model)),
+        ("failures", failures),
+    )
+    return Said(parts, evidence, tuple((code, text) for code, text in reasons if text is not None))
 
 
 def answer(state: State, scores: Scores, stale_after_s: float, settled: Settled, now: float) -> RouteAnswer:
     """A settled question, answered at `now` (seconds since 1970): with the age of the scores, and what to know of them."""
-    notes = _Notes(list(settled.codes), list(settled.texts))
-    notes.add_problems(state)
-    notes.add_scores(scores, stale_after_s, now)
-    return _answer(settled.source, notes, settled.rejected, settled.model, settled.fallbacks)
+    notes = [(problem.code, problem.text) for problem in state.problems]
+    age_s = now - scores.as_of_s
+    is_stale = age_s > stale_after_s
+    if is_stale:
+        old, limit = explain.duration(age_s * 1000), explain.duration(stale_after_s * 1000)
+        notes.append(("stale", f"The scores are {old} old; they count as stale after {limit}."))
+    if age_s < 0:
+        ahead = explain.duration(-age_s * 1000)
+        text = f"The scores are dated {ahead} ahead of this machine's clock, so their age counts as 0."
+        notes.append(("clock_ahead", text))
+    if scores.is_simulated:
+        notes.append(("simulated", "The evidence is simulated: it says nothing about real providers."))
+    return _answer(settled, tuple(notes), scores.snapshot_id, scores.is_simulated, max(0.0, age_s), is_stale)
 
 
-def _chosen(asked: Asked, fitting: Fitting, choice: Choice) -> Settled:
-    code, decided = explain.headline(asked, choice, fitting.number)
-    model = _told(asked, choice.model)
-    return Settled(
-        source="snapshot",
-        model=model,
-        fallbacks=tuple([_fallback(asked, other) for other in choice.fallbacks]),
-        texts=(decided, *model.texts),
-        codes=(code, *model.codes),
-        rejected=fitting.rejected,
-    )
-
-
-def _told(asked: Asked, model: int) -> _Model:
-    """What there is to say of a model for this kind of question, limits and token counts aside."""
-    key = (asked.ranking.key, model)
-    told: _Model | None = asked.board.told.get(key)
-    if told is not None:
-        return told
-    evidence = _evidence(asked, model)
-    unusual, experience = explain.experience(asked, model, evidence)
-    failures = explain.failures(asked, model)
-    texts = (experience, explain.arithmetic(asked, model), explain.behaviour(asked, model), failures)
-    codes = (unusual, None if failures is None else "failures")
-    told = _Model(
-        _fallback(asked, model),
-        _parts(asked, model),
-        evidence,
-        tuple(text for text in texts if text is not None),
-        tuple(code for code in codes if code is not None),
-    )
-    remember(asked.board.told, key, told, _TOLD)
-    return told
-
-
-def _nothing(asked: Asked, fitting: Fitting) -> Settled:
-    """There are scores, but no model passes every limit: say what to relax."""
-    agent = asked.query.agent
-    code = "agent_unknown" if agent is not None and agent not in asked.board.catalog.agents else "nothing_fits"
-    helping = what_to_relax(asked)
-    advice = explain.relaxing(asked, helping)
-    said = explain.nothing_fits(asked, fitting.rejected)
-    return Settled(
-        source="none",
-        model=None,
-        fallbacks=(),
-        texts=(said,) if advice is None else (said, advice),
-        codes=(code, *(f"relax_{field}" for field, _ in helping)),
-        rejected=fitting.rejected,
-    )
+def no_policy(query: RouteQuery, policies: Policies) -> Settled:
+    """A policy that is not there may have limits that nobody knows, so nothing is answered."""
+    there = ", ".join(sorted(policies.by_name))
+    said = Said(reasons=(("policy_unknown", f'There is no policy "{query.policy}"; there are: {there}.'),))
+    return Settled("none", None, (), None, str(query.policy), said)
 
 
 def stand_in(state: State, query: RouteQuery, now: float, default_model: str | None) -> RouteAnswer:
     """The answer without scores: the configured default model (else `default_model`), if it passes every limit."""
     board = state.board
-    notes = _Notes([], [])
-    notes.add_problems(state)
+    problems = tuple((problem.code, problem.text) for problem in state.problems)
     configured = None if board is None else board.catalog.default_model
     key = default_model if configured is None else configured
     if key is None:
-        notes.add("no_default_model", "No default model is configured, so there is nothing to answer with.")
-        return _answer("none", notes)
+        said: Reason = ("no_default_model", "No default model is configured, so there is nothing to answer with.")
+        return _unanswered(query, problems, said)
     if board is None:
-        return _unlisted(key, query, notes)
+        return _unlisted(key, query, problems)
     model = board.catalog.position.get(key)
     if model is None:
-        notes.add("default_unlisted", f"The default model {key} is not in the catalog, so it cannot stand in.")
-        return _answer("none", notes)
-    asked = Asked(board, board.ranking(query), query, now)
-    notes.is_simulated = bool(board.catalog.is_simulated[model])
-    name = board.catalog.display_names[model]
+        said = ("default_unlisted", f"The default model {key} is not in the catalog, so it cannot stand in.")
+        return _unanswered(query, problems, said)
+    asked = asked_of(board, query, now)
+    if asked is None:
+        return _answer(no_policy(query, board.catalog.policies), problems)
+    name, is_simulated = board.catalog.display_names[model], bool(board.catalog.is_simulated[model])
     failed = first_failed(asked, model)
     if failed is not None:
-        notes.add("default_rejected", explain.refusal(asked, failed, name))
-        return _answer("none", notes, {failed: 1})
-    notes.first("default_model", f"{name} is the default model; it stands in until there are scores.")
-    return _answer("default", notes, {}, _Model(_fallback(asked, model), _parts(asked, model), None))
+        said = ("default_rejected", explain.refusal(asked, failed, name))
+        return _unanswered(query, problems, said, {failed: 1}, is_simulated=is_simulated)
+    text = f"{name} is the default model; it stands in until there are scores."
+    why = Said(parts=explain.parts(asked, model, asked.known(model)), reasons=(("default_model", text),))
+    named = _named(asked, model, asked.score(model))
+    return _answer(
+        Settled("default", named, (), asked.guess, asked.policy.name, why), problems, is_simulated=is_simulated
+    )
 
 
-def _unlisted(key: str, query: RouteQuery, notes: "_Notes") -> RouteAnswer:
-    """Without a catalog only names can be checked; every other limit is unknown data, and an agent's models too."""
+def _unlisted(key: str, query: RouteQuery, problems: tuple[tuple[str, str], ...]) -> RouteAnswer:
+    """Without a catalog only names can be checked; every other limit is unknown data, and who may use what too."""
     provider = key.partition("/")[0]
     by_name = {
         "allow": query.allow is None or key in query.allow,
@@ -144,134 +222,80 @@ def _unlisted(key: str, query: RouteQuery, notes: "_Notes") -> RouteAnswer:
         "only": query.only is None or provider in query.only,
         "ignore": provider not in query.ignore,
     }
-    failed = [
-        limit.field
-        for limit, _ in set_limits(query)
-        if not (by_name[limit.field] if limit.field in _BY_NAME else query.allow_unknown)
-    ]
-    if query.agent is not None:
-        failed.append("agent")
+    failed = [field for field, _ in query.limits if not (by_name[field] if field in _BY_NAME else query.allow_unknown)]
+    failed += [who for who in ("agent", "tenant", "role", "policy") if getattr(query, who) is not None]
     if failed:
-        notes.add(
-            "default_rejected",
-            f"The default model {key} cannot stand in: without a catalog nobody knows whether it passes {failed[0]}.",
-        )
-        return _answer("none", notes, {failed[0]: 1})
-    notes.first("default_model", f"{key} is the default model; it stands in until there is a catalog.")
-    unknown = Fallback(key, provider, key, priority=None, cost_tier=None, score=None)
-    return _answer("default", notes, {}, _Model(unknown, (), None))
+        text = f"The default model {key} cannot stand in: without a catalog nobody knows whether it passes {failed[0]}."
+        return _unanswered(query, problems, ("default_rejected", text), {failed[0]: 1})
+    text = f"{key} is the default model; it stands in until there is a catalog."
+    named = Fallback(key, provider, key, priority=None, cost_tier=None, score=None)
+    return _answer(Settled("default", named, (), None, "default", Said(reasons=(("default_model", text),))), problems)
 
 
-class _Notes:
-    """An answer's reasons in the making, and the age of what they rest on."""
-
-    def __init__(self, codes: list[str], texts: list[str]) -> None:
-        self.codes = codes
-        self.texts = texts
-        self.snapshot_id: str | None = None
-        self.is_simulated = False
-        self.age_s: float | None = None
-        self.is_stale = False
-
-    def add_problems(self, state: State) -> None:
-        for problem in state.problems:
-            self.add(problem.code, problem.text)
-
-    def add_scores(self, scores: Scores, stale_after_s: float, now: float) -> None:
-        """What to know about the snapshot before trusting it."""
-        age_s = now - scores.as_of_s
-        self.snapshot_id, self.is_simulated, self.age_s = scores.snapshot_id, scores.is_simulated, max(0.0, age_s)
-        self.is_stale = age_s > stale_after_s
-        if self.is_stale:
-            old, limit = explain.duration(age_s * 1000), explain.duration(stale_after_s * 1000)
-            self.add("stale", f"The scores are {old} old; they count as stale after {limit}.")
-        if age_s < 0:
-            ahead = explain.duration(-age_s * 1000)
-            self.add(
-                "clock_ahead", f"The scores are dated {ahead} ahead of this machine's clock, so their age counts as 0."
-            )
-        if scores.is_simulated:
-            self.add("simulated", "The evidence is simulated: it says nothing about real providers.")
-
-    def add(self, code: str, text: str) -> None:
-        self.codes.append(code)
-        self.texts.append(text)
-
-    def first(self, code: str, text: str) -> None:
-        """Put what decided before everything else."""
-        self.codes.insert(0, code)
-        self.texts.insert(0, text)
+def _unanswered(
+    query: RouteQuery,
+    problems: tuple[tuple[str, str], ...],
+    said: Reason,
+    rejected: Mapping[str, int] = _NOTHING,
+    *,
+    is_simulated: bool = False,
+) -> RouteAnswer:
+    """No model: the problems come first, as they are why."""
+    why = Said(reasons=(*problems, said), rejected=rejected)
+    return _answer(Settled("none", None, (), None, query.policy or "default", why), (), is_simulated=is_simulated)
 
 
-def _fallback(asked: Asked, model: int) -> Fallback:
-    catalog, ranking = asked.board.catalog, asked.ranking
-    key = (ranking.key, model)
-    named = asked.board.named.get(key)
+def _named(asked: Asked, model: int, score: float) -> Fallback:
+    key = asked.kind(model)
+    named: Fallback | None = None if key is None else asked.board.named.get(key)
     if named is None:
+        catalog = asked.board.catalog
+        own = None if asked.patch is None else asked.patch.index.get(model)
+        priority = (
+            catalog.priority.item(model) if own is None or asked.patch is None else asked.patch.priority.item(own)
+        )
         named = Fallback(
             catalog.keys[model],
             catalog.providers[model],
             catalog.display_names[model],
-            int(ranking.priority.item(model)),
-            catalog.tier_names[model],
-            ranking.score.item(model),
+            int(priority),
+            catalog.tier_name(model),
+            score,
         )
-        remember(asked.board.named, key, named, _TOLD)
+        if key is not None:
+            remember(asked.board.named, key, named, _TOLD)
     return named
 
 
-def _parts(asked: Asked, model: int) -> tuple[Part, ...]:
-    """The terms whose sum is the score; priority alone weighs 1."""
-    catalog, ranking = asked.board.catalog, asked.ranking
-    basis = ranking.basis.item(model)
-    whose = "agent_override" if ranking.of_agent[model] else "catalog"
-    priority = Part("priority", catalog.weight_priority if basis else 1.0, ranking.priority.item(model) / 100, whose)
-    if not basis:
-        return (priority,)
-    return priority, Part("experience", catalog.weight_quality, ranking.quality.item(model), BASES[basis])
-
-
-def _evidence(asked: Asked, model: int) -> Evidence | None:
-    rows = asked.board.experience_rows(asked.ranking, model)
-    if not rows:
-        return None
-    assert asked.board.scores is not None
-    kind, n, low, high = interval(rows)
-    return Evidence(kind, n, asked.ranking.quality.item(model), low, high, asked.board.scores.as_of)
-
-
 def _answer(
-    source: Source,
-    notes: _Notes,
-    rejected: Mapping[str, int] | None = None,
-    model: _Model | None = None,
-    fallbacks: tuple[Fallback, ...] = (),
+    settled: Settled,
+    notes: tuple[tuple[str, str], ...],
+    snapshot_id: str | None = None,
+    is_simulated: bool = False,
+    age_s: float | None = None,
+    is_stale: bool = False,
 ) -> RouteAnswer:
-    named = None if model is None else model.named
+    named = settled.named
+    model = provider = display_name = priority = cost_tier = score = None
+    if named is not None:
+        model, provider, display_name = named.model, named.provider, named.display_name
+        priority, cost_tier, score = named.priority, named.cost_tier, named.score
     return RouteAnswer(
-        model=None if named is None else named.model,
-        provider=None if named is None else named.provider,
-        display_name=None if named is None else named.display_name,
-        priority=None if named is None else named.priority,
-        cost_tier=None if named is None else named.cost_tier,
-        score=None if named is None else named.score,
-        parts=() if model is None else model.parts,
-        evidence=None if model is None else model.evidence,
-        fallbacks=fallbacks,
-        reasons=tuple(notes.texts),
-        reason_codes=tuple(notes.codes),
-        rejected=dict(rejected or {}),
-        policy=_POLICY,
-        snapshot_id=notes.snapshot_id,
-        is_simulated=notes.is_simulated,
-        age_s=notes.age_s,
-        is_stale=notes.is_stale,
-        source=source,
-        decision_id=_new_id(),
+        model=model,
+        provider=provider,
+        display_name=display_name,
+        priority=priority,
+        cost_tier=cost_tier,
+        score=score,
+        fallbacks=settled.fallbacks,
+        task=settled.task,
+        policy=settled.policy,
+        snapshot_id=snapshot_id,
+        is_simulated=is_simulated,
+        age_s=age_s,
+        is_stale=is_stale,
+        source=settled.source,
+        stamp=(time.time_ns() // 1_000_000, random.getrandbits(74)),
+        explanation=settled.explanation,
+        notes=notes,
     )
-
-
-def _new_id() -> str:
-    """A UUIDv7: ids of later decisions sort after those of earlier ones."""
-    ms, noise = time.time_ns() // 1_000_000, random.getrandbits(74)
-    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{noise & 0xFFF:03x}-{0x8000 | noise >> 60:04x}-{noise >> 12 & 0xFFFFFFFFFFFF:012x}"

@@ -1,30 +1,31 @@
-"""Catalog and scores joined: for each question asked, every model's score and the order from best to worst.
-
-A ranking is made once per (task, domain, agent, ...) and kept with the board; a board is replaced whole when either
-snapshot changes, and never changes otherwise.
+"""Catalog and scores joined: what `route()` reads. It is replaced whole when either snapshot changes, and never changes
+otherwise, but for what it remembers so as not to work it out again: orders, indexes, sets, answers.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .columns import EVIDENCE, Catalog, Experience, Floats, Mask, Positions, Scores, no_scores
-from .records import Fallback, RouteQuery, Sort
-from .ties import ROUNDING, widest_gaps
-
-_Z = 1.959963984540054  # two-sided 95 %
+from . import experience, policies
+from .bits import Floats, Positions, PriceZones, Thresholds, Words
+from .catalog import Catalog, Members
+from .experience import Patch, View
+from .policies import Policy, Values
+from .reader import places
+from .records import RouteQuery, Sort
+from .scores import MEASURED, Scores
 
 # A model that was asked this often and never once answered is broken, whatever its priority says; one or two
 # requests may have met a passing fault.
 FAILING_FROM = 3
-
-# What an experience rests on, from broad to narrow; a narrower one replaces a broader one.
-BASES = ("none", "overall", "domain_benchmarks", "ratings", "agent_ratings")
-
+HEAD = 4_096  # the first places of an order are prepared for walking
+_CACHE_BYTES = 64 * 2**20
+_NOT_MADE: Any = object()  # None means that nothing stands otherwise
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -38,246 +39,236 @@ def remember(known: dict[Key, Value], key: Key, value: Value, most: int) -> Valu
     return value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ranking:
-    """Every model's score for one kind of question (`key`); `order` holds the usable models only, best first.
-
-    `rejected` counts the others by reason, and `failing` are those that never answered. `quality`, `n` and `se` are NaN
-    without experience; `basis` indexes `BASES`. `of_agent` marks priorities that were set for the agent. `tie_floor` is
-    the score below which nothing can tie with the model.
+class Head(NamedTuple):
+    """What is wanted of the first models of an order, side by side: which byte and bit of a set is theirs, their provider, and
+    the score below which nothing can tie with each.
     """
 
-    key: tuple[Any, ...]
+    byte: Positions
+    bit: NDArray[np.uint8]
+    provider: NDArray[np.int32]
+    floor: Floats
+
+
+class Ranking(NamedTuple):
+    """All models, best first, with their scores; `place` is where each stands."""
+
     order: Positions
-    usable: Mask
-    rejected: Mapping[str, int]
-    failing: Positions
     score: Floats
-    priority: Floats
-    of_agent: Mask
-    tie_floor: Floats
-    quality: Floats
-    n: Floats
-    se: Floats
-    basis: NDArray[np.int8]
-    sources: Mapping[int, tuple[tuple[str, str | None, str | None], ...]]
-    task_is_known: bool
+    place: NDArray[np.int32]
+    head: Head
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Board:
-    """What `route()` reads: immutable but for what it remembers, so as not to work it out again: its `rankings`, what
-    there is to say of a model in one of them (`named` in short, `told` in full), and what it `settled` before.
+    """`measured` and `last_seen` by position; `place_of` and `model_of` join positions with the scores' own places;
+    `tie_rank` is the order of equal scores: by price, then failure rate, then key.
     """
 
     catalog: Catalog
     scores: Scores | None
     measured: Mapping[str, Floats]
     last_seen: Floats
+    place_of: NDArray[np.int32]
+    model_of: NDArray[np.int32]
+    tie_rank: NDArray[np.int32]
+    cache_bytes: int = _CACHE_BYTES  # about: for rankings, for views, and for sets, each
     settled: dict[RouteQuery, Any] = field(default_factory=dict)
-    named: dict[tuple[tuple[Any, ...], int], Fallback] = field(default_factory=dict)
-    told: dict[tuple[tuple[Any, ...], int], Any] = field(default_factory=dict)
+    named: dict[Any, Any] = field(default_factory=dict)
+    told: dict[Any, Any] = field(default_factory=dict)
     rankings: dict[tuple[Any, ...], Ranking] = field(default_factory=dict)
-    cache_bytes: int = 64 * 2**20  # for the rankings, about
+    views: dict[tuple[str | None, str | None], View] = field(default_factory=dict)
+    patches: dict[tuple[str | None, ...], Patch | None] = field(default_factory=dict)
+    sets: dict[tuple[Any, ...], Words] = field(default_factory=dict)
+    types: dict[str, tuple[Words, Mapping[str, int]]] = field(default_factory=dict)
+    members: dict[tuple[str, str | None], Members] = field(default_factory=dict)
+    thresholds: dict[str, Thresholds] = field(default_factory=dict)
+    estimates: dict[tuple[str | None, str | None], NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, catalog: Catalog, scores: Scores | None) -> "Board":
+    def of(cls, catalog: Catalog, scores: Scores | None, cache_bytes: int = _CACHE_BYTES) -> "Board":
         """Join a catalog with the scores of its models, if there are any."""
-        measured, last_seen = no_scores(len(catalog.keys)) if scores is None else (scores.measured, scores.last_seen)
-        return cls(catalog, scores, measured, last_seen)
+        size = catalog.size
+        measured: Mapping[str, Floats] = dict.fromkeys(MEASURED, np.full(size, np.nan))
+        last_seen, place_of, model_of = measured["requests"], np.full(size, -1, np.int32), np.zeros(0, np.int32)
+        if scores is not None:
+            place_of, model_of = places(catalog.names, scores.models), places(scores.models, catalog.names)
+            measured = {name: np.append(column, np.nan)[place_of] for name, column in scores.measured.items()}
+            last_seen = np.append(scores.last_seen, np.nan)[place_of]
+        rank = np.empty(size, dtype=np.int32)
+        failures, price = (np.nan_to_num(column, nan=np.inf) for column in (measured["failure_rate"], catalog.price))
+        by_key = pc.sort_indices(catalog.names).to_numpy().astype(np.intp)
+        rank[by_key[np.lexsort((failures[by_key], price[by_key]))]] = np.arange(size)
+        return cls(catalog, scores, measured, last_seen, place_of, model_of, rank, cache_bytes)
 
-    def ranking(self, query: RouteQuery) -> Ranking:
-        """The ranking that answers `query`, made when it is asked for the first time."""
-        key = (query.model_type, query.task, query.domain, query.agent, query.tenant, query.sort)
+    def as_asked(self, old: "Board") -> Iterator[Callable[[], object]]:
+        """Steps that make ready what was asked of an older board, so that no question has to wait for it."""
+        policies_now = self.catalog.policies.by_name
+        yield lambda: (self.zones, self.values)
+        for name in list(old.thresholds):
+            yield partial(self.threshold, name)
+        for policy, sort, task, domain in list(old.rankings):
+            if policy in policies_now:
+                yield partial(self.ranking, policies_now[policy], sort, task, domain)
+        for key, view in list(old.views.items()):
+            for index in {"by_quality", "by_n"} & set(view.__dict__):
+                yield partial(getattr, self.view(*key), index)
+        for key in list(old.estimates):
+            yield partial(self.singles, *key)
+
+    @cached_property
+    def zones(self) -> PriceZones:
+        return PriceZones(self.catalog.price_in, self.catalog.price_out)
+
+    @cached_property
+    def by_tie_rank(self) -> Positions:
+        order = np.empty(self.catalog.size, dtype=np.intp)
+        order[self.tie_rank] = np.arange(self.catalog.size)
+        return order
+
+    @cached_property
+    def values(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Each model's values of priority, latency, cost and reliability, on 0..1."""
+        return (
+            self.catalog.priority / 100,
+            policies.latency_value(self.measured["latency_p50_ms"]),
+            policies.cost_value(self.catalog.price),
+            policies.reliability_value(self.measured["failure_rate"]),
+        )
+
+    def column(self, name: str) -> Floats:
+        """A column that limits speak of: measured, `last_seen`, or the catalog's (context, price_in, price_out)."""
+        if name == "last_seen":
+            return self.last_seen
+        column: Floats = self.measured[name] if name in self.measured else getattr(self.catalog, name)
+        return column
+
+    def threshold(self, name: str) -> Thresholds:
+        """The index over one such column, made when it is asked for the first time."""
+        found = self.thresholds.get(name)
+        if found is None:
+            found = self.thresholds[name] = Thresholds(self.column(name))
+        return found
+
+    def set_of(self, key: tuple[Any, ...], make: Callable[[], Words]) -> Words:
+        """A set that many questions share, made once."""
+        words = self.sets.get(key)
+        if words is None:
+            most = max(64, self.cache_bytes // (self.catalog.size // 8 + 400))
+            words = remember(self.sets, key, make(), most)
+        return words
+
+    def members_of(self, agent: str, tenant: str | None) -> Members:
+        """What an agent may use, and its own priorities."""
+        found = self.members.get((agent, tenant))
+        if found is None:
+            found = remember(self.members, (agent, tenant), self.catalog.agents.of(agent, tenant), 16_384)
+        return found
+
+    def view(self, task: str | None, domain: str | None) -> View:
+        """Everyone's experience at a task, in a domain, or at all."""
+        key = (task, domain)
+        view = self.views.get(key)
+        if view is None:
+            most = max(16, self.cache_bytes // (32 * max(self.catalog.size, 1)))
+            view = remember(self.views, key, experience.view(self, task, domain), most)
+        return view
+
+    def patch(self, query: RouteQuery, task: str | None) -> Patch | None:
+        """What stands otherwise for the asking agent or tenant."""
+        if query.agent is None and query.tenant is None:
+            return None
+        key = (task, query.domain, query.agent, query.tenant)
+        patch: Patch | None = self.patches.get(key, _NOT_MADE)
+        if patch is _NOT_MADE:
+            patch = experience.patch(self, *key)
+            remember(self.patches, key, patch, 16_384)
+        return patch
+
+    def ranking(self, policy: Policy, sort: Sort | None, task: str | None, domain: str | None) -> Ranking:
+        """All models by a stored policy, or by one figure and then the policy; made when asked for the first time."""
+        key = (policy.name, sort, task, domain)
         ranking = self.rankings.get(key)
         if ranking is None:
-            most = max(16, self.cache_bytes // (70 * max(len(self.catalog.keys), 1)))
-            ranking = remember(self.rankings, key, self._rank(query, key), most)
+            most = max(16, self.cache_bytes // (16 * max(self.catalog.size, 1)))
+            ranking = remember(self.rankings, key, self._rank(policy, sort, key), most)
         return ranking
 
-    def costs(self, query: RouteQuery, models: Positions | slice) -> Floats:
-        """USD per query by its token counts; without them the price per 1M tokens, three of input to one of output."""
-        catalog = self.catalog
-        if query.input_tokens is None or query.output_tokens is None:
-            return catalog.price[models]
-        total: Floats = query.input_tokens * catalog.price_in[models]
-        total += query.output_tokens * catalog.price_out[models]
-        total /= 1e6
-        return total
+    def singles(self, task: str | None, domain: str | None) -> tuple[NDArray[np.float32], ...]:
+        """The five values of each model in single precision, in the order of `Weights`, to estimate scores by.
 
-    def cost(self, query: RouteQuery, model: int) -> float:
-        """What `costs` says of one model."""
-        catalog = self.catalog
-        if query.input_tokens is None or query.output_tokens is None:
-            return catalog.price.item(model)
-        total = query.input_tokens * catalog.price_in.item(model) + query.output_tokens * catalog.price_out.item(model)
-        return total / 1e6
-
-    def experience_rows(self, ranking: Ranking, model: int) -> list[tuple[Experience, int]]:
-        """The score rows that one model's experience was made of."""
-        rows: list[tuple[Experience, int]] = []
-        assert self.scores is not None
-        for key in ranking.sources.get(ranking.basis.item(model), ()):
-            experience = self.scores.experience[key]
-            row = int(experience.models.searchsorted(model))
-            if row < len(experience.models) and experience.models.item(row) == model:
-                rows.append((experience, row))
-        return rows
-
-    def _rank(self, query: RouteQuery, key: tuple[Any, ...]) -> Ranking:
-        catalog = self.catalog
-        size = len(catalog.keys)
-        quality, n, se = (np.full(size, np.nan) for _ in range(3))
-        basis = np.zeros(size, dtype=np.int8)
-        sources = self._sources(query)
-        for code, rows in sources.items():
-            self._overlay(rows, code, quality, n, se, basis)
-        allowed, rejected, priority, of_agent = self._allowed(query)
-        broken = allowed & (self.measured["failure_rate"] == 1) & (self.measured["requests"] >= FAILING_FROM)
-        failing = np.flatnonzero(broken)
-        if len(failing):
-            rejected["failing"] = len(failing)
-        usable = allowed & ~broken
-        known = basis > 0
-        base = priority / 100
-        score = np.where(known, catalog.weight_priority * base + catalog.weight_quality * quality, base)
-        reach = np.where(known, catalog.weight_quality * widest_gaps(se, catalog.tie_delta) + ROUNDING, 0)
-        ranking = Ranking(
-            key=key,
-            order=np.flatnonzero(usable),
-            usable=usable,
-            rejected=rejected,
-            failing=failing,
-            score=score,
-            priority=priority,
-            of_agent=of_agent,
-            tie_floor=score - reach,
-            quality=quality,
-            n=n,
-            se=se,
-            basis=basis,
-            sources=sources,
-            task_is_known=any(code > 1 for code in sources) or query.task is None,
-        )
-        ranking.order[:] = self.best_first(ranking, query.sort, ranking.order, catalog.price[ranking.order])
-        return ranking
-
-    def best_first(self, ranking: Ranking, sort: Sort | None, models: Positions, costs: Floats) -> Positions:
-        """`models` (ascending, with their `costs`) by the figure to sort by, then score, price, failure rate and key.
-
-        Unknown figures come last.
+        Where there is no experience, the priority stands in for the quality.
         """
-        price, failures = self.catalog.price[models], self.measured["failure_rate"][models]
-        keys = [np.nan_to_num(failures, nan=np.inf), np.nan_to_num(price, nan=np.inf), -ranking.score[models]]
+        key = (task, domain)
+        found = self.estimates.get(key)
+        if found is None:
+            view = self.view(task, domain)
+            quality = view.quality[view.row]
+            found = np.where(np.isnan(quality), self.values[0], quality).astype(np.float32)
+            remember(self.estimates, key, found, max(16, self.cache_bytes // (4 * max(self.catalog.size, 1))))
+        priority, *others = self.single_values
+        return priority, found, *others
+
+    @cached_property
+    def single_values(self) -> tuple[NDArray[np.float32], ...]:
+        return tuple(value.astype(np.float32) for value in self.values)
+
+    def figures(self, sort: Sort, models: Positions, quality: Floats, costs: Floats) -> Floats:
+        """What is sorted by, lower being better and unknown coming last."""
         match sort:
             case "price":
-                keys.append(costs)
+                figure = costs
             case "latency":
-                keys.append(self.measured["latency_p50_ms"][models])
+                figure = self.measured["latency_p50_ms"][models]
             case "throughput":
-                keys.append(-self.measured["tps_mean"][models])
+                figure = -self.measured["tps_mean"][models]
             case "quality":
-                keys.append(-ranking.quality[models])
-            case None:
-                pass
-        keys[-1] = np.nan_to_num(keys[-1], nan=np.inf)
-        ordered: Positions = models[np.lexsort(keys)]
-        return ordered
+                figure = -quality
+        known: Floats = np.where(np.isnan(figure), np.inf, figure)
+        return known
 
-    def _sources(self, query: RouteQuery) -> dict[int, tuple[tuple[str, str | None, str | None], ...]]:
-        """The score rows that speak to the question, by basis from broad to narrow."""
-        task, domain, agent = query.task, query.domain, query.agent
-        there: Mapping[Any, Experience] = {} if self.scores is None else self.scores.experience
-        wanted: dict[int, tuple[tuple[str, str | None, str | None], ...]]
-        if task is None and domain is None:
-            wanted = {1: (("overall", None, None),)}
+    def _rank(self, policy: Policy, sort: Sort | None, key: tuple[Any, ...]) -> Ranking:
+        view, models = self.view(key[2], key[3]), self.by_tie_rank
+        row = view.row[models]
+        priority, *others = (value[models] for value in self.values)
+        quality = view.quality[row]
+        score = policies.scores(policy, Values(priority, quality, view.n[row], *others))
+        if sort is None:
+            order = np.argsort(-score, kind="stable")
         else:
-            domains = (domain,) if domain is not None else self.catalog.task_domains.get(str(task), ())
-            wanted = {2: tuple(("domain", name, None) for name in domains)}
-            if task is not None:
-                if domain is None and not any(key in there for key in wanted[2]):
-                    wanted[2] = (("task_benchmarks", task, None),)
-                wanted[3] = (("task", task, None),)
-                if agent is not None:
-                    wanted[4] = (("task", task, agent),)
-        found = {code: tuple(key for key in keys if key in there) for code, keys in wanted.items()}
-        return {code: keys for code, keys in found.items() if any(len(there[key].models) for key in keys)}
+            order = np.lexsort((-score, self.figures(sort, models, quality, self.catalog.price[models])))
+        ordered = models[order]
+        place = np.empty(len(models), dtype=np.int32)
+        place[ordered] = np.arange(len(models))
+        first, top = ordered[:HEAD], order[:HEAD]
+        reach = policies.reach(policy, view.n[row[top]], view.se[row[top]], self.tie_delta(policy))
+        head = Head(
+            byte=first >> 3,
+            bit=np.uint8(1) << (first & 7).astype(np.uint8),
+            provider=self.catalog.provider_code[first],
+            floor=score[top] - reach,
+        )
+        return Ranking(ordered, score[order], place, head)
 
-    def _overlay(
-        self,
-        keys: tuple[tuple[str, str | None, str | None], ...],
-        code: int,
-        quality: Floats,
-        n: Floats,
-        se: Floats,
-        basis: NDArray[np.int8],
-    ) -> None:
-        """Replace broader experience by the mean of these rows, each weighing as much as its n."""
-        assert self.scores is not None
-        if len(keys) == 1:
-            rows = self.scores.experience[keys[0]]
-            models = rows.models
-            quality[models], n[models], se[models] = rows.quality, rows.n, rows.se
-        else:
-            size = len(quality)
-            total, weighted, variance = (np.zeros(size) for _ in range(3))
-            for key in keys:
-                rows = self.scores.experience[key]
-                total[rows.models] += rows.n
-                weighted[rows.models] += rows.n * rows.quality
-                variance[rows.models] += (rows.n * rows.se) ** 2
-            models = np.flatnonzero(total)
-            quality[models] = weighted[models] / total[models]
-            se[models] = np.sqrt(variance[models]) / total[models]
-            n[models] = total[models]
-        basis[models] = code
-
-    def _allowed(self, query: RouteQuery) -> tuple[Mask, dict[str, int], Floats, Mask]:
-        """Who may answer at all: available, enabled, of the right type, and enabled for the agent if there is one."""
-        catalog = self.catalog
-        size = len(catalog.keys)
-        priority, of_agent = catalog.priority, np.zeros(size, dtype=np.bool_)
-        steps = {
-            "unavailable": catalog.available,
-            "disabled": catalog.enabled,
-            "model_type": catalog.model_types == query.model_type,
-        }
-        if query.agent is not None:
-            members = np.zeros(size, dtype=np.bool_)
-            rows = catalog.agents.get(query.agent)
-            if rows is not None:
-                mine = np.array(
-                    [query.tenant is None or tenant in (None, query.tenant) for tenant in rows.tenants], np.bool_
-                )
-                members[rows.models[mine & rows.enabled]] = True
-                members[rows.models[mine & ~rows.enabled]] = False
-                overridden = mine & ~np.isnan(rows.priority)
-                priority = priority.copy()
-                priority[rows.models[overridden]] = rows.priority[overridden]
-                of_agent[rows.models[overridden]] = True
-            steps["agent"] = members
-        allowed = np.ones(size, dtype=np.bool_)
-        rejected, left = {}, size
-        for reason, passed in steps.items():
-            allowed &= passed
-            now = int(np.count_nonzero(allowed))
-            if now < left:
-                rejected[reason] = left - now
-            left = now
-        return allowed, rejected, priority, of_agent
+    def tie_delta(self, policy: Policy) -> float:
+        """The quality that may be lost to a lower price."""
+        return self.catalog.tie_delta if policy.tie_delta is None else policy.tie_delta
 
 
-def interval(rows: list[tuple[Experience, int]]) -> tuple[str, int, float | None, float | None]:
-    """Kind, n and 95 % interval of an experience: the published one of a single row, Wilson's of several together."""
-    if len(rows) == 1:
-        experience, row = rows[0]
-        low, high = experience.low.item(row), experience.high.item(row)
-        kind = EVIDENCE[experience.evidence.item(row)]
-        return kind, int(experience.n.item(row)), None if math.isnan(low) else low, None if math.isnan(high) else high
-    n = sum(float(experience.n[row]) for experience, row in rows)
-    mean = sum(float(experience.n[row] * experience.quality[row]) for experience, row in rows) / n
-    middle, half = mean + _Z * _Z / (2 * n), _Z * math.sqrt(mean * (1 - mean) / n + _Z * _Z / (4 * n * n))
-    kinds = {EVIDENCE[experience.evidence[row]] for experience, row in rows}
-    kind = kinds.pop() if len(kinds) == 1 else "mixed"
-    scale = 1 + _Z * _Z / n
-    return kind, int(n), max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+def costs(board: Board, query: RouteQuery, models: Positions) -> Floats:
+    """USD per query by its token counts; without them the price per 1M tokens, three of input to one of output."""
+    catalog = board.catalog
+    if query.input_tokens is None or query.output_tokens is None:
+        return catalog.price[models]
+    total: Floats = query.input_tokens * catalog.price_in[models] + query.output_tokens * catalog.price_out[models]
+    total /= 1e6
+    return total
+
+
+def cost(board: Board, query: RouteQuery, model: int) -> float:
+    """What `costs` says of one model."""
+    catalog = board.catalog
+    if query.input_tokens is None or query.output_tokens is None:
+        return catalog.price.item(model)
+    total = query.input_tokens * catalog.price_in.item(model) + query.output_tokens * catalog.price_out.item(model)
+    return total / 1e6

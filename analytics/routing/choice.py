@@ -6,103 +6,113 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .columns import Positions
-from .limits import Asked, Fitting, fitting_order
+from . import policies
+from .asked import Asked
+from .bits import Floats, Mask, Positions, Words
+from .experience import Known
+from .orders import Block, best_first
 from .ties import ROUNDING, SQRT_TAU, expected_loss
 
-_FIRST_BLOCK = 64
 _NEAR = 16  # among the first so many there are nearly always enough fallbacks
 _FEW = 8  # of these many, each is looked at by itself
 
 
 class Choice(NamedTuple):
-    """Positions of the model chosen and its fallbacks. `instead_of` is the higher score that it tied with, `loss` the
-    quality expected to be lost by not taking that one.
+    """Positions of the model chosen and its fallbacks, with their scores. `instead_of` is the higher one that it tied with,
+    `loss` the quality expected to be lost by not taking that one.
     """
 
     model: int
-    fallbacks: list[int]
+    score: float
+    fallbacks: list[tuple[int, float]]
     instead_of: int | None = None
+    against: float = 0.0
     loss: float = 0.0
 
 
-def choose(asked: Asked, fitting: Fitting) -> Choice:
-    """The best of the models that fit (there is at least one) and up to `top` - 1 fallbacks, other providers first."""
-    blocks = _blocks(fitting_order(asked, fitting), fitting)
+def choose(asked: Asked, words: Words, number: int) -> Choice:
+    """The best of the `number` models that fit (at least one) and up to `top` - 1 fallbacks, other providers first."""
+    blocks = best_first(asked, words, number)
     hits = next(blocks)
-    best = hits.item(0)
-    model, loss = best, 0.0
-    if asked.query.sort is None:
-        score, floor = asked.ranking.score, asked.ranking.tie_floor.item(best)
-        while score.item(hits.item(-1)) >= floor and (more := next(blocks, None)) is not None:
-            hits = np.concatenate((hits, more))
-        if len(hits) > 1 and score.item(hits.item(1)) >= floor:
-            model, loss = _settle(asked, hits, floor)
-    return Choice(model, _fallbacks(asked, hits, blocks, model), best if best != model else None, loss)
+    at, loss = 0, 0.0
+    if asked.sort is None:
+        score, floor = hits.scores, _floor(asked, hits) if hits.floor is None else hits.floor
+        while score.item(-1) >= floor and (more := next(blocks, None)) is not None:
+            hits += more
+            score = hits.scores
+        if len(score) > 1 and score.item(1) >= floor:
+            at, loss = _settle(asked, hits, floor)
+    fallbacks = _fallbacks(asked, hits, blocks, at)
+    instead_of = hits.models.item(0) if at else None
+    return Choice(hits.models.item(at), hits.scores.item(at), fallbacks, instead_of, hits.scores.item(0), loss)
 
 
-def _blocks(order: Positions, fitting: Fitting) -> Iterator[Positions]:
-    """The models that fit, best first, in growing blocks: most questions are settled by the first few models."""
-    start, size = 0, _FIRST_BLOCK
-    while start < len(order):
-        block = order[start : start + size]
-        start, size = start + size, size * 4
-        if fitting.mask is not None:
-            block = block[fitting.mask[block]]
-        if len(block):
-            yield block
+def _floor(asked: Asked, hits: Block) -> float:
+    """The score below which nothing can tie with the best."""
+    best = asked.known(hits.models.item(0))
+    if not best.basis:
+        return hits.scores.item(0)
+    reach = policies.reach(asked.policy, np.array([best.n]), np.array([best.se]), asked.tie_delta)
+    return hits.scores.item(0) - reach.item(0)
 
 
-def _settle(asked: Asked, hits: Positions, floor: float) -> tuple[int, float]:
-    """The cheapest of those that tie with the best, and the expected loss of taking it."""
-    ranking, board, query = asked.ranking, asked.board, asked.query
-    best, scores = hits.item(0), ranking.score[hits]
-    paid = board.cost(query, best)
-    band = hits[1 : np.count_nonzero(scores >= floor)]
-    if len(band) > _FEW:
-        # A loss is at least 0.4 standard errors, which rules most of a wide band out at once.
-        widest = (board.catalog.tie_delta * SQRT_TAU) ** 2 - ranking.se.item(best) ** 2
-        can_tie = ranking.se[band] ** 2 <= widest + ROUNDING
-        can_tie |= ranking.score[band] == scores.item(0)
-        band = band[can_tie & (board.costs(query, band) < paid)]
-    costs = {model: board.cost(query, model) for model in band.tolist()}
-    for model in sorted((model for model in costs if costs[model] < paid), key=costs.__getitem__):
-        loss = _loss(asked, best, model)
+def _settle(asked: Asked, hits: Block, floor: float) -> tuple[int, float]:
+    """Where the cheapest of those stands that tie with the best, and the expected loss of taking it."""
+    best, score = asked.known(hits.models.item(0)), hits.scores.item(0)
+    paid = asked.cost(hits.models.item(0))
+    end = int(np.count_nonzero(hits.scores >= floor))
+    if end - 1 > _FEW:
+        models = hits.models[1:end]
+        costs = asked.costs(models)
+        can_tie = (costs < paid) & _can_tie(asked, best, models, score - hits.scores[1:end])
+        places = (1 + can_tie.nonzero()[0][np.argsort(costs[can_tie], kind="stable")]).tolist()
+    else:
+        costs_of = {place: asked.cost(hits.models.item(place)) for place in range(1, end)}
+        places = sorted((place for place in costs_of if costs_of[place] < paid), key=costs_of.__getitem__)
+    for place in places:
+        loss = _loss(asked, best, hits.models.item(place), score - hits.scores.item(place))
         if loss is not None:
-            return model, loss
-    return best, 0.0
+            return place, loss
+    return 0, 0.0
 
 
-def _loss(asked: Asked, best: int, other: int) -> float | None:
+def _can_tie(asked: Asked, best: Known, models: Positions, behind: Floats) -> Mask:
+    """Which models may tie: a loss is more than the gap, and more than half of it and 0.4 standard errors."""
+    weight, delta = policies.quality_weight(asked.policy, best.n), asked.tie_delta
+    same: Mask = behind == 0
+    if not best.basis or weight <= 0:
+        return same
+    quality, se = asked.quality_and_se(models)
+    gap = np.maximum(best.quality - quality, behind / weight)
+    least = np.maximum(gap, gap / 2 + np.hypot(best.se, se) / SQRT_TAU)
+    near: Mask = least < delta + ROUNDING
+    return same | near
+
+
+def _loss(asked: Asked, best: Known, other: int, behind: float) -> float | None:
     """The expected loss of quality if `other` is a tie with `best`, else None.
 
-    A lower priority counts as the quality that would make up for it, so that a tie is a tie in the policy's eyes too.
+    A lower score counts as the quality that would make up for it, so that a tie is a tie in the policy's eyes too.
     """
-    ranking, catalog = asked.ranking, asked.board.catalog
-    behind = ranking.score.item(best) - ranking.score.item(other)
     if behind == 0:
         return 0.0
-    if not (ranking.basis.item(best) and ranking.basis.item(other) and catalog.weight_quality > 0):
+    known, weight = asked.known(other), policies.quality_weight(asked.policy, best.n)
+    if not (best.basis and known.basis and weight > 0):
         return None
-    gap = max(ranking.quality.item(best) - ranking.quality.item(other), behind / catalog.weight_quality)
-    loss = expected_loss(gap, math.hypot(ranking.se.item(best), ranking.se.item(other)))
-    return loss if loss < catalog.tie_delta else None
+    gap = max(best.quality - known.quality, behind / weight)
+    loss = expected_loss(gap, math.hypot(best.se, known.se))
+    return loss if loss < asked.tie_delta else None
 
 
-def _fallbacks(asked: Asked, hits: Positions, blocks: Iterator[Positions], model: int) -> list[int]:
-    wanted = asked.query.top - 1
-    providers = asked.board.catalog.providers
-    own = providers[model]
-    near: list[int] = [other for other in hits[:_NEAR].tolist() if providers[other] != own]
-    if len(near) >= wanted:
-        return near[:wanted]
-    codes = asked.board.catalog.provider_code
-    elsewhere = codes[hits] != codes[model]
-    while np.count_nonzero(elsewhere) < wanted and (more := next(blocks, None)) is not None:
-        hits = np.concatenate((hits, more))
-        elsewhere = codes[hits] != codes[model]
-    chosen: list[int] = hits[elsewhere][:wanted].tolist()
-    if len(chosen) < wanted:
-        same = hits[~elsewhere]
-        chosen += same[same != model][: wanted - len(chosen)].tolist()
-    return chosen
+def _fallbacks(asked: Asked, hits: Block, blocks: Iterator[Block], at: int) -> list[tuple[int, float]]:
+    wanted, own, chosen = asked.query.top - 1, hits.providers.item(at), hits.models.item(at)
+    near = [place for place, code in enumerate(hits.providers[:_NEAR].tolist()) if code != own][:wanted]
+    if len(near) < wanted:
+        elsewhere = hits.providers != own
+        while np.count_nonzero(elsewhere) < wanted and (more := next(blocks, None)) is not None:
+            hits += more
+            elsewhere = hits.providers != own
+        near = elsewhere.nonzero()[0][:wanted].tolist()
+        same = (~elsewhere & (hits.models != chosen)).nonzero()[0]
+        near += same[: wanted - len(near)].tolist()
+    return [(hits.models.item(place), hits.scores.item(place)) for place in near]

@@ -3,10 +3,13 @@
 import math
 from collections.abc import Mapping
 
-from .board import BASES
+from . import policies
+from .asked import Asked
 from .choice import Choice
-from .limits import FAILING, Asked
-from .records import Evidence
+from .experience import BASES, Known
+from .experience import evidence as interval
+from .limits import FAILING, LIMITS, unanswered
+from .records import Evidence, MaxPrice, Part
 
 _SORTED_BY = {
     "price": "the lowest price",
@@ -16,30 +19,30 @@ _SORTED_BY = {
 }
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 _AT_MOST = {"max_tier", "max_usd_per_query", "max_ttft_p95_ms", "max_latency_p95_ms", "max_failure_rate", "max_age_s"}
+_ALONE = 1 - 1e-9  # so much of all weights leaves nothing for the others
 _WORTH_SAYING = 0.01  # failures below this share of the requests are not
 
 
 def headline(asked: Asked, choice: Choice, count: int) -> tuple[str, str]:
     """Code and sentence of what decided for the model."""
-    catalog, ranking = asked.board.catalog, asked.ranking
-    name, score = catalog.display_names[choice.model], ranking.score.item(choice.model)
+    catalog = asked.board.catalog
+    name, score = catalog.display_names[choice.model], choice.score
     if count == 1:
         return "only_one", f"{name} is the only model that fits."
-    if asked.query.sort is not None:
+    if asked.sort is not None:
         figure = _sorting_figure(asked, choice.model)
         if figure is None:
             return (
                 "sorted_by_unknown",
-                f"The {asked.query.sort} of none of the {count:,} models that fit is known, so {name} leads by its score of {score:.2f}.",
+                f"The {asked.sort} of none of the {count:,} models that fit is known, so {name} leads by its score of {score:.2f}.",
             )
         return (
-            f"sorted_by_{asked.query.sort}",
-            f"{name} has {_SORTED_BY[asked.query.sort]} of the {count:,} models that fit: {figure}.",
+            f"sorted_by_{asked.sort}",
+            f"{name} has {_SORTED_BY[asked.sort]} of the {count:,} models that fit: {figure}.",
         )
     if choice.instead_of is not None:
-        other = choice.instead_of
+        other, against = choice.instead_of, choice.against
         mine, theirs = (_price_text(asked, model) for model in (choice.model, other))
-        against = ranking.score.item(other)
         rival = catalog.display_names[other]
         if against == score:
             return (
@@ -53,28 +56,32 @@ def headline(asked: Asked, choice: Choice, count: int) -> tuple[str, str]:
     return "best_score", f"{name} scores {score:.2f}, the best of the {count:,} models that fit."
 
 
-def experience(asked: Asked, model: int, evidence: Evidence | None) -> tuple[str | None, str]:
+def experience(asked: Asked, known: Known, evidence: Evidence | None) -> tuple[str | None, str]:
     """Code (None: nothing unusual) and sentence of what the experience with the model is."""
-    query, ranking = asked.query, asked.ranking
+    query, task = asked.query, asked.task
     if evidence is None:
-        decides = f"so its base priority of {ranking.priority.item(model):.0f} out of 100 decides alone."
-        if not ranking.task_is_known:
-            return (
-                "unknown_task",
-                f'Nothing is known about the task "{query.task}" from ratings or benchmarks, {decides}',
-            )
-        subject = f"in {query.domain}" if query.domain else f"at {query.task}" if query.task else "yet"
+        stands = (
+            "decides alone"
+            if asked.policy.weights.priority + asked.policy.weights.quality > _ALONE
+            else "stands in for it"
+        )
+        decides = f"so its base priority of {known.priority:.0f} out of 100 {stands}."
+        if not (asked.view.task_is_known or (asked.patch is not None and asked.patch.groups)):
+            return "unknown_task", f'Nothing is known about the task "{task}" from ratings or benchmarks, {decides}'
+        subject = f"in {query.domain}" if query.domain else f"at {task}" if task else "yet"
         return "no_experience", f"It has no ratings or graded answers {subject}, {decides}"
     n = f"{evidence.n:,}"
-    match BASES[ranking.basis.item(model)]:
+    match BASES[known.basis]:
         case "agent_ratings" if evidence.kind == "feedback":
-            text = f"For this agent its {query.task} answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
+            text = f"For this agent its {task} answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
+        case "tenant_ratings" if evidence.kind == "feedback":
+            text = f"For this tenant its {task} answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
         case "ratings" if evidence.kind == "feedback":
-            text = f"Its {query.task} answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
+            text = f"Its {task} answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
         case "overall" if evidence.kind == "feedback":
             text = f"Its answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
         case basis if evidence.kind == "benchmark":
-            where = "" if basis == "overall" else f" for {query.domain or query.task}"
+            where = "" if basis == "overall" else f" for {query.domain or task}"
             text = f"It answered {_percent(evidence.quality)} of {_count(evidence.n, 'benchmark question')}{where} correctly"
         case _:
             text = f"Ratings and benchmark answers together put its quality at {evidence.quality:.2f} out of 1, from {n} of them"
@@ -85,16 +92,34 @@ def experience(asked: Asked, model: int, evidence: Evidence | None) -> tuple[str
     return None, f"{text} (95 % interval: {evidence.low:.2f} to {evidence.high:.2f})."
 
 
-def arithmetic(asked: Asked, model: int) -> str | None:
+def arithmetic(parts: tuple[Part, ...], score: float) -> str | None:
     """How the score came about, if there is more to it than the base priority."""
-    catalog, ranking = asked.board.catalog, asked.ranking
-    if not ranking.basis.item(model):
+    if len(parts) == 1:
         return None
-    whose = " set for this agent" if ranking.of_agent[model] else ""
-    return (
-        f"Its score is {catalog.weight_priority:g} x priority {ranking.priority.item(model) / 100:.2f}{whose} "
-        f"+ {catalog.weight_quality:g} x experience {ranking.quality.item(model):.2f} = {ranking.score.item(model):.2f}."
-    )
+    said = [
+        f"{part.weight:.3g} x {part.name} {part.value:.2f}{' set for this agent' if part.basis == 'agent_override' else ''}"
+        for part in parts
+    ]
+    return f"Its score is {' + '.join(said)} = {score:.2f}."
+
+
+def parts(asked: Asked, model: int, known: Known) -> tuple[Part, ...]:
+    """The terms whose sum is the score; without experience the priority has the quality's weight too."""
+    weights, own = asked.policy.weights, "agent_override" if known.of_agent else "catalog"
+    if known.basis:
+        share = policies.faded(asked.policy, known.n)
+        found = [
+            Part("priority", share, known.priority / 100, own),
+            Part("experience", weights.quality + (weights.priority - share), known.quality, BASES[known.basis]),
+        ]
+    else:
+        found = [Part("priority", weights.priority + weights.quality, known.priority / 100, own)]
+    latency, cost, reliability = (value.item(model) for value in asked.board.values[1:])
+    further = (("latency", latency, "measured"), ("cost", cost, "price"), ("reliability", reliability, "measured"))
+    for (name, value, basis), weight in zip(further, weights[2:], strict=True):
+        if weight:
+            found.append(Part(name, weight, value, basis))  # type: ignore[arg-type]  # the names are those of a part
+    return tuple(found)
 
 
 def behaviour(asked: Asked, model: int) -> str | None:
@@ -134,31 +159,52 @@ def nothing_fits(asked: Asked, rejected: Mapping[str, int]) -> str:
     query = asked.query
     if query.agent is not None and query.agent not in asked.board.catalog.agents:
         return f'No model is enabled for the agent "{query.agent}", and an agent without models gets none.'
-    missing = [name for name in query.need if name not in asked.board.catalog.capabilities]
+    needed = dict(asked.limits).get("need", ())
+    missing = [name for name in needed if name not in asked.board.catalog.capabilities]
     if missing and "need" in rejected:
         return f'No model in the catalog is known to have the capability "{missing[0]}".'
     counts = sorted(rejected.items(), key=lambda entry: -entry[1])
     listed = "; ".join(f"{number:,} {FAILING[field][number == 1]}" for field, number in counts)
-    listed = listed.format(requests=f"{asked.board.measured['requests'][asked.ranking.failing].sum():,.0f}")
+    if "failing" in rejected:
+        listed = listed.format(requests=f"{unanswered(asked):,.0f}")
     return f"None of the {_count(total, 'model')} in the catalog fits: {listed}."
 
 
-def relaxing(asked: Asked, helping: list[tuple[str, int]]) -> str | None:
-    """What to change in the query; None if no single limit is to blame."""
+def relaxing(asked: Asked, helping: list[tuple[str, int]]) -> list[tuple[str | None, str]]:
+    """What to change in the query, code and sentence; nothing if no single limit is to blame."""
     if not helping:
-        return None
+        return []
     said = [f"without {_limit_text(asked, field)}, {_count(number, 'model')} would fit" for field, number in helping]
     text = "; ".join(said)
-    return text[0].upper() + text[1:] + "."
+    codes: list[tuple[str | None, str]] = [(f"relax_{field}", "") for field, _ in helping]
+    codes[0] = (codes[0][0], text[0].upper() + text[1:] + ".")
+    return codes
+
+
+def detected(asked: Asked) -> tuple[str, str] | None:
+    """What the task was taken for, unless the query said it."""
+    guess = asked.guess
+    if guess is None or guess.source == "query":
+        return None
+    by = {"tool": "the tools it calls", "attachment": "what is attached", "keyword": "the words of the message"}
+    return (
+        f"task_by_{guess.source}",
+        f"The task was taken for {guess.task}, by {by[guess.source]} ({guess.confidence} confidence).",
+    )
+
+
+def evidence(asked: Asked, known: Known, model: int) -> Evidence | None:
+    """What a model's experience rests on."""
+    found = interval(asked.board, known.groups, model) if known.basis else None
+    if found is None or asked.board.scores is None:
+        return None
+    kind, n, low, high = found
+    return Evidence(kind, n, known.quality, low, high, asked.board.scores.as_of)
 
 
 def refusal(asked: Asked, field: str, name: str) -> str:
     """Why the default model may not stand in."""
-    limit = (
-        ""
-        if field in {"unavailable", "disabled", "model_type", "agent"}
-        else f" (the limit was {_limit_text(asked, field)})"
-    )
+    limit = "" if field not in LIMITS else f" (the limit was {_limit_text(asked, field)})"
     return f"The default model {name} cannot stand in: it {FAILING[field][1]}{limit}."
 
 
@@ -184,9 +230,9 @@ def dollars(amount: float) -> str:
 
 def _sorting_figure(asked: Asked, model: int) -> str | None:
     measured = asked.board.measured
-    match asked.query.sort:
+    match asked.sort:
         case "price":
-            value = asked.board.cost(asked.query, model)
+            value = asked.cost(model)
             text = _price_text(asked, model)
         case "latency":
             value = float(measured["latency_p50_ms"][model])
@@ -195,20 +241,23 @@ def _sorting_figure(asked: Asked, model: int) -> str | None:
             value = float(measured["tps_mean"][model])
             text = f"{value:.0f} tokens a second"
         case _:
-            value = float(asked.ranking.quality[model])
+            value = asked.known(model).quality
             text = f"{value:.2f} out of 1"
     return text if not math.isnan(value) else None
 
 
 def _price_text(asked: Asked, model: int) -> str:
-    cost = asked.board.cost(asked.query, model)
+    cost = asked.cost(model)
     if math.isnan(cost):
         return "an unknown price"
     return dollars(cost) + (" per 1M tokens" if asked.query.input_tokens is None else " for this query")
 
 
 def _limit_text(asked: Asked, field: str) -> str:
-    value = getattr(asked.query, field)
+    value = dict(asked.limits)[field]
+    if isinstance(value, MaxPrice):
+        bounds = [f"{name} <= {bound:g}" for name, bound in value._asdict().items() if bound is not None]
+        return f"{field} = {', '.join(bounds)}"
     if isinstance(value, tuple):
         return f"{field} = {', '.join(value) or 'nothing'}"
     sign = "<=" if field in _AT_MOST else ">="

@@ -13,9 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .answers import Settled, answer, settle, stand_in
+from .answers import Settled, answer, asked_of, no_policy, settle, stand_in
 from .board import Board, remember
-from .limits import Asked
 from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
 
@@ -83,8 +82,8 @@ class Lookup:
     @property
     def snapshot_id(self) -> str | None:
         """The scoring snapshot in use."""
-        scoring = self._state.scoring
-        return None if scoring is None else scoring.snapshot_id
+        scores = self._state.scores
+        return None if scores is None else scores.snapshot_id
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -116,8 +115,10 @@ class Lookup:
         """Agents ask the same questions again and again: what a board said once, it says again."""
         settled: Settled | None = board.settled.get(query)
         if settled is None:
-            settled = settle(Asked(board, board.ranking(query), query, now))
-            if query.max_age_s is None:  # or the answer would depend on the time of asking
+            asked = asked_of(board, query, now)
+            settled = no_policy(query, board.catalog.policies) if asked is None else settle(asked)
+            timeless = asked is None or all(field != "max_age_s" for field, _ in asked.limits)
+            if timeless and query.message is None:  # or the answer depends on the time of asking, or the key is long
                 remember(board.settled, query, settled, _SETTLED)
         return settled
 

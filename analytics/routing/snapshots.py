@@ -4,15 +4,22 @@ A snapshot that cannot be read is a `Problem`, a sentence in every answer, never
 stays in use.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from .board import Board
-from .columns import decode_catalog, decode_scores
+from .catalog import decode_catalog
 from .published import Published, SnapshotUnreadable, read_pointer, read_published
+from .scores import Scores, decode_scores
 
 REAL, SIMULATED = "CURRENT", "CURRENT-simulated"
 _POINTERS = (("scoring", REAL), ("scoring", SIMULATED), ("configuration", REAL))
+# Columns that say the same few texts again and again, read as codes.
+_DICTIONARIES = {
+    "scoring": ("model", "scope", "task_type", "agent", "tenant_id", "evidence"),
+    "configuration": ("agent", "tenant_id", "model", "model_type", "provider_id", "cost_tier"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class State:
     """Everything an answer may use, swapped as one. `marks` is what the pointers said when it was made."""
 
     board: Board | None = None
-    scoring: Published | None = None
+    scores: Scores | None = None
     configuration: Published | None = None
     problems: tuple[Problem, ...] = ()
     marks: tuple[str, ...] = ()
@@ -50,45 +57,49 @@ def load(home: Path, simulated: bool | None, before: State) -> State:
     """Read what is published now, keeping of `before` what cannot be replaced; never raises for the state of the data."""
     seen = marks(home)
     problems: list[Problem] = []
-    configuration = _newest(home, "configuration", REAL, before.configuration, problems)
-    scoring = _newest(home, "scoring", _scoring_pointer(home, simulated, before.scoring), before.scoring, problems)
-    if before.board is not None and configuration is before.configuration and scoring is before.scoring:
-        return State(before.board, scoring, configuration, tuple(problems), seen)
-    for attempt in ((configuration, scoring), (configuration, before.scoring), (before.configuration, scoring)):
-        try:
-            return State(_join(home, *attempt, simulated), attempt[1], attempt[0], tuple(problems), seen)
-        except SnapshotUnreadable as error:
-            folder = "configuration" if home / "configuration" in error.path.parents else "scoring"
-            kept = getattr(before, folder) is not None
-            problem = _problem(home, folder, error, kept=kept)
-            if problem not in problems:
-                problems.append(problem)
-    return State(before.board, before.scoring, before.configuration, tuple(problems), seen)
+    configuration = _configuration(home, before.configuration, problems)
+    scores = _scores(home, _scoring_pointer(home, simulated, before.scores), before.scores, problems)
+    try:
+        board = _join(home, configuration, scores, simulated, before)
+    except SnapshotUnreadable as error:
+        configuration = before.configuration
+        problem = _problem(home, "configuration", error, kept=configuration is not None)
+        problems.insert(0, problem)
+        board = _join(home, configuration, scores, simulated, before)
+    return State(board, scores, configuration, tuple(problems), seen)
 
 
-def _scoring_pointer(home: Path, simulated: bool | None, before: Published | None) -> str:
+def _scoring_pointer(home: Path, simulated: bool | None, before: Scores | None) -> str:
     """Real evidence, or simulated only where no real evidence was ever published."""
     if simulated is not None:
         return SIMULATED if simulated else REAL
     there, simulated_there = (_mark(home / "scoring", pointer) != "/missing" for pointer in (REAL, SIMULATED))
-    had_real = before is not None and not before.meta.get("is_simulated")
+    had_real = before is not None and not before.is_simulated
     return SIMULATED if simulated_there and not there and not had_real else REAL
 
 
-def _newest(
-    home: Path, folder: str, pointer: str, before: Published | None, problems: list[Problem]
-) -> Published | None:
-    root = home / folder
+def _configuration(home: Path, before: Published | None, problems: list[Problem]) -> Published | None:
+    root = home / "configuration"
+    try:
+        if before is not None and read_pointer(root) == before.snapshot_id:
+            return before  # a published snapshot never changes
+        return read_published(root, dictionaries=_DICTIONARIES["configuration"])
+    except SnapshotUnreadable as error:
+        problems.append(_problem(home, "configuration", error, kept=before is not None))
+        return before
+
+
+def _scores(home: Path, pointer: str, before: Scores | None, problems: list[Problem]) -> Scores | None:
+    root = home / "scoring"
     try:
         if before is not None and read_pointer(root, pointer) == before.snapshot_id:
-            return before  # a published snapshot never changes
-        published = read_published(root, pointer)
-        if folder == "scoring":
-            _check_kind(published, root, pointer)
+            return before
+        published = read_published(root, pointer, dictionaries=_DICTIONARIES["scoring"])
+        _check_kind(published, root, pointer)
+        return decode_scores(published, root)
     except SnapshotUnreadable as error:
-        problems.append(_problem(home, folder, error, kept=before is not None))
+        problems.append(_problem(home, "scoring", error, kept=before is not None))
         return before
-    return published
 
 
 def _check_kind(published: Published, root: Path, pointer: str) -> None:
@@ -98,13 +109,24 @@ def _check_kind(published: Published, root: Path, pointer: str) -> None:
 
 
 def _join(
-    home: Path, configuration: Published | None, scoring: Published | None, simulated: bool | None
+    home: Path, configuration: Published | None, scores: Scores | None, simulated: bool | None, before: State
 ) -> Board | None:
-    if configuration is None:
-        return None
-    kind = simulated if scoring is None else bool(scoring.meta["is_simulated"])
-    catalog = decode_catalog(configuration, home / "configuration", simulated=kind)
-    return Board.of(catalog, None if scoring is None else decode_scores(scoring, home / "scoring", catalog.keys))
+    """The board of both; of `before` the catalog if nothing changed in it, and what was asked of it is made ready."""
+    if configuration is None or (configuration is before.configuration and scores is before.scores):
+        return before.board
+    kind = simulated if scores is None else scores.is_simulated
+    old = before.board
+    was = simulated if before.scores is None else before.scores.is_simulated
+    if old is not None and configuration is before.configuration and kind is was:
+        catalog = old.catalog
+    else:
+        catalog = decode_catalog(configuration, home / "configuration", simulated=kind)
+    board = Board.of(catalog, scores)
+    if old is not None:
+        for prepare in board.as_asked(old):
+            prepare()
+            time.sleep(0)  # lets a thread that asks go first
+    return board
 
 
 def _problem(home: Path, folder: str, error: SnapshotUnreadable, *, kept: bool) -> Problem:

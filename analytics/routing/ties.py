@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .columns import Floats
+from .bits import Floats
 
 SQRT_TAU = math.sqrt(2 * math.pi)
 ROUNDING = 1e-12
@@ -20,7 +20,7 @@ def expected_loss(gap: float, se: float) -> float:
     return se * math.exp(-z * z / 2) / SQRT_TAU + gap * (1 + math.erf(z / math.sqrt(2))) / 2
 
 
-def widest_gaps(se: Floats, delta: float) -> Floats:
+def widest_gap(se: Floats, delta: float) -> Floats:
     """The widest gap to a quality known with `se` at which something may still be a tie, 0 if nothing but an equal can.
 
     The loss is never smaller than the gap itself, nor than half the gap and 0.4 standard errors, and must stay below

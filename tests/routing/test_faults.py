@@ -188,7 +188,7 @@ class TestCorrupt:
         publish(tmp_path / "scoring", "t1", {"other": pa.table({"model": ["a/one"]})}, **about)
         assert "it has no table routing_scores" in ask(tmp_path).reasons[1]
         publish(tmp_path / "scoring", "t2", {"routing_scores": pa.table({"model": ["a/one"]})}, **about)
-        assert "table routing_scores has no column task_type, scope" in ask(tmp_path).reasons[1]
+        assert "table routing_scores has no column scope, task_type" in ask(tmp_path).reasons[1]
 
     def test_columns_of_another_type_are_no_reason_to_fall(self, tmp_path: Path) -> None:
         configuration = configure(tmp_path, [ONE, TWO])
@@ -216,7 +216,9 @@ class TestCorrupt:
             ([model("a/one", priority=None)], {}, "priority is not a number from 0 to 100"),
             ([model("a/one", provider_id=None)], {}, "column provider_id has empty cells"),
             ([ONE], {"tie_delta": -1}, "tie_delta makes no sense"),
-            ([ONE], {"policies": {"default": {"priority": 0.3}}}, "policies makes no sense"),
+            ([ONE], {"policies": [0.3, 0.7]}, "policies makes no sense"),
+            ([ONE], {"policies": {"default": {"priority": -0.3}}}, "policy 'default': weights must be a finite number"),
+            ([ONE], {"policies": {"default": {"beauty": 1}}}, "policy 'default': weights must be numbers by name"),
             ([ONE], {"default_model": 5}, "default_model makes no sense"),
         ],
     )
@@ -429,12 +431,12 @@ def test_the_memory_of_questions_is_bounded(tmp_path: Path) -> None:
     assert board is not None
     assert 0 < len(board.settled) <= 4_096
     for n in range(4_200):
-        lookup.route(RouteQuery(task=f"task {n}"))
+        assert lookup.route(RouteQuery(task=f"task {n}")).reasons
     assert 0 < len(board.told) <= 4_096
     assert 0 < len(board.named) <= 4_096
     small = dataclasses.replace(board, rankings={}, cache_bytes=0)
     for n in range(100):
-        small.ranking(RouteQuery(task=f"task {n}"))
+        small.ranking(board.catalog.policies.by_name["default"], None, f"task {n}", None)
     assert 0 < len(small.rankings) <= 16
 
 

@@ -10,7 +10,7 @@ import pytest
 from routing.worlds import NOW_S, Row, accuracy, asked, configure, enabled, model, rating, score, scored
 
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
-from analytics.routing.ties import expected_loss, widest_gaps
+from analytics.routing.ties import expected_loss, widest_gap
 
 Ask = Callable[..., RouteAnswer]
 CODE = [("code", "coding")]
@@ -171,7 +171,7 @@ class TestTies:
 
     @pytest.mark.parametrize("se", [0.0, 0.001, 0.01, 0.02, 0.025, 0.03, 5.0])
     def test_beyond_the_widest_gap_nothing_ties(self, se: float) -> None:
-        widest = float(widest_gaps(np.array([se]), 0.01)[0])
+        widest = float(widest_gap(np.array([se]), 0.01)[0])
         assert 0 <= widest <= 0.01
         assert expected_loss(widest + 1e-9, se) >= 0.01
 

@@ -1,0 +1,90 @@
+"""One question at one moment, with everything that a limit, an order or a sentence may want to know about it."""
+
+from typing import Any
+
+import numpy as np
+
+from . import board as boards
+from . import policies
+from .bits import Floats, Positions
+from .board import Board, Ranking
+from .experience import Known, Patch, View, known
+from .policies import Active, Policy, Values
+from .records import LIMIT_FIELDS, RouteQuery, Sort, TaskGuess
+
+
+class Asked:
+    """`now` is seconds since 1970; `policy` ranks, with the query's own weights if it has any; `limits` are those of the query
+    and of the active policies together, in order; `task` is what was asked or detected.
+    """
+
+    def __init__(self, board: Board, query: RouteQuery, now: float, active: Active, task: TaskGuess | None) -> None:
+        self.board = board
+        self.query = query
+        self.now = now
+        self.guess = task
+        self.task = None if task is None else task.task
+        self.is_stored = query.weights is None
+        self.policy: Policy = active.policy
+        if query.weights is not None:
+            self.policy = policies.weighted(active.policy, query.weights)  # type: ignore[arg-type]  # checked by the query
+        self.sort: Sort | None = query.sort or self.policy.sort
+        self.limits: tuple[tuple[str, Any], ...] = query.limits
+        if active.limits:
+            joined = policies.both(active.limits, dict(query.limits))
+            self.limits = tuple((field, joined[field]) for field in LIMIT_FIELDS if field in joined)
+        self.patch: Patch | None = board.patch(query, self.task)
+        self.view: View = board.view(self.task, query.domain)
+
+    @property
+    def tie_delta(self) -> float:
+        """The quality that may be lost to a lower price."""
+        return self.board.tie_delta(self.policy)
+
+    @property
+    def ranking(self) -> Ranking:
+        """The order by the stored policy."""
+        return self.board.ranking(self.policy, self.sort, self.task, self.query.domain)
+
+    def known(self, model: int) -> Known:
+        """What is known of one model for this question."""
+        return known(self.board, self.view, self.patch, model)
+
+    def cost(self, model: int) -> float:
+        """USD per query by its token counts, else per 1M tokens."""
+        return boards.cost(self.board, self.query, model)
+
+    def costs(self, models: Positions) -> Floats:
+        return boards.costs(self.board, self.query, models)
+
+    def values(self, models: Positions) -> Values:
+        """What is scored of some models, the agent's own experience and priorities included."""
+        row, view = self.view.row[models], self.view
+        priority, latency, cost, reliability = (value[models] for value in self.board.values)
+        quality, n, own = view.quality[row], view.n[row], self.patch
+        if own is not None:
+            at = np.minimum(own.models.searchsorted(models), len(own.models) - 1)
+            mine = own.models[at] == models
+            at = at[mine]
+            priority[mine], quality[mine], n[mine] = own.priority[at] / 100, own.quality[at], own.n[at]
+        return Values(priority, quality, n, latency, cost, reliability)
+
+    def score(self, model: int) -> float:
+        """The score of one model."""
+        return policies.scores(self.policy, self.values(np.array([model]))).item(0)
+
+    def kind(self, model: int) -> tuple[Any, ...] | None:
+        """What distinguishes all that is to say of a model in itself; None where it is this question's alone."""
+        if not self.is_stored or (self.patch is not None and model in self.patch.index):
+            return None
+        return self.policy.name, self.task, self.query.domain, model
+
+    def quality_and_se(self, models: Positions) -> tuple[Floats, Floats]:
+        """The experience with some models, the agent's own included."""
+        row, view, own = self.view.row[models], self.view, self.patch
+        quality, se = view.quality[row], view.se[row]
+        if own is not None:
+            at = np.minimum(own.models.searchsorted(models), len(own.models) - 1)
+            mine = own.models[at] == models
+            quality[mine], se[mine] = own.quality[at[mine]], own.se[at[mine]]
+        return quality, se

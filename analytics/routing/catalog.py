@@ -1,0 +1,261 @@
+"""The configuration snapshot in memory: models, who may use which, policies, and the table of task types.
+
+A model is a position. Positions are in the order of `bits.by_price`, so that models of similar prices share a word of a
+set; `tie_rank` is the order in which models of equal score stand (by price, then key; `board` adds the failure rate).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from . import bits
+from .bits import Floats, Mask, Positions, Words
+from .policies import Policies, decode_policies
+from .published import Published
+from .reader import Reader, booleans, cast, encoded, floats, index_of, is_amount, is_object, mask
+from .records import TIERS
+from .tasks import TaskTable, decode_tasks
+
+_MODELS = (
+    *("id", "provider_id", "display_name", "model_type", "capabilities", "priority", "cost_tier", "ctx_length"),
+    *("pricing_input", "pricing_output", "is_available", "is_enabled", "is_simulated"),
+)
+_NO_MODELS, _NO_PRIORITIES = np.zeros(0, dtype=np.intp), np.zeros(0)
+_AGENTS = ("agent", "tenant_id", "model", "is_enabled", "priority_override")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalog:
+    """The models of one kind of evidence, by position, and the rules. `price` is USD per 1M tokens, three of input to one
+    of output; `tier` a place in `TIERS`.
+    """
+
+    names: pa.Array
+    keys: list[str]
+    position: Mapping[str, int]
+    providers: list[str]
+    display_names: list[str]
+    provider_code: NDArray[np.int32]
+    provider_codes: Mapping[str, int]
+    model_type: NDArray[np.int32]
+    model_types: Mapping[str, int]
+    priority: Floats
+    tier: Floats
+    context: Floats
+    price_in: Floats
+    price_out: Floats
+    price: Floats
+    available: Mask
+    enabled: Mask
+    is_simulated: Mask
+    capabilities: Mapping[str, Words]
+    no_capabilities: Words
+    agents: "Agents"
+    tenants: Mapping[str, Positions]
+    roles: Mapping[tuple[str, str | None], Positions]
+    task_domains: Mapping[str, tuple[str, ...]]
+    tasks: TaskTable
+    policies: Policies
+    default_model: str | None
+    tie_delta: float
+    stale_after_s: float
+
+    @property
+    def size(self) -> int:
+        """The number of models."""
+        return len(self.keys)
+
+    def tier_name(self, model: int) -> str | None:
+        """A model's cost tier."""
+        tier = self.tier.item(model)
+        return None if math.isnan(tier) else TIERS[int(tier)]
+
+
+class Members(NamedTuple):
+    """The set of models that an agent may use, and the priorities set for it: of `overridden` (ascending) -> `priority`."""
+
+    words: Words
+    overridden: Positions
+    priority: Floats
+
+
+class Agents:
+    """What each agent may use: rows sorted by agent, found without a Python object for each."""
+
+    def __init__(self, table: pa.Table, names: pa.Array) -> None:
+        codes, agents = encoded(table, "agent")
+        order: Any = slice(None) if (codes[1:] >= codes[:-1]).all() else np.argsort(codes, kind="stable")
+        self._size = len(names)
+        self._starts = np.searchsorted(codes[order], np.arange(len(agents) + 1)).tolist()
+        self._names = {name: code for code, name in enumerate(agents) if name is not None}
+        self._models = index_of(table, "model", names)[order]
+        tenants, self._tenants = _coded(table, "tenant_id")
+        self._tenant = tenants[order]
+        self._enabled = mask(booleans(table, "is_enabled"))[order]
+        self._priority = floats(table, "priority_override", high=100)[order]
+
+    def __contains__(self, agent: str | None) -> bool:
+        return agent in self._names
+
+    def of(self, agent: str, tenant: str | None) -> Members:
+        """By the rows that speak for `tenant`: those of everyone and its own; with None, all.
+
+        A row that disables a model wins over another that enables it. An agent without rows may use nothing.
+        """
+        code = self._names.get(agent)
+        rows = slice(0, 0) if code is None else slice(self._starts[code], self._starts[code + 1])
+        models, enabled, priority = self._models[rows], self._enabled[rows], self._priority[rows]
+        speaking = models >= 0
+        if tenant is not None:
+            owner = self._tenant[rows]
+            speaking &= (owner == self._tenants.get(None, -1)) | (owner == self._tenants.get(tenant, -1))
+        words = bits.of_any(models[speaking & enabled], self._size)
+        if not enabled.all():
+            words &= ~bits.of_any(models[speaking & ~enabled], self._size)
+        overridden = speaking & (priority >= 0)
+        if not overridden.any():
+            return Members(words, _NO_MODELS, _NO_PRIORITIES)
+        unique, last = np.unique(models[overridden][::-1], return_index=True)
+        return Members(words, unique.astype(np.intp), priority[overridden][::-1][last])
+
+
+def decode_catalog(published: Published, home: Path, *, simulated: bool | None) -> Catalog:
+    """The models of one kind (None: of both) with their agents; raises `SnapshotUnreadable`."""
+    reader = Reader(published, home)
+    with reader.blamed_for_types():
+        return _catalog(reader, _numbered(reader, simulated))
+
+
+def _numbered(reader: Reader, simulated: bool | None) -> pa.Table:
+    """The models in the order of their positions."""
+    models = reader.table("models", _MODELS)
+    if simulated is not None:
+        models = models.filter(pc.equal(booleans(models, "is_simulated"), simulated))
+    return models.take(
+        bits.by_price(floats(models, "pricing_input"), floats(models, "pricing_output"))
+    ).combine_chunks()
+
+
+def _catalog(reader: Reader, models: pa.Table) -> Catalog:
+    keys = reader.texts(models, "id")
+    names = pa.array(keys, pa.string())
+    position = {key: index for index, key in enumerate(keys)}
+    if len(position) != len(keys):
+        raise reader.unreadable("a model is listed twice")
+    priority = floats(models, "priority", high=100)
+    if np.isnan(priority).any():
+        raise reader.unreadable("a model's priority is not a number from 0 to 100")
+    providers = reader.texts(models, "provider_id")
+    provider_code, provider_codes = _coded(models, "provider_id")
+    reader.texts(models.slice(0, 0), "model_type")
+    model_type, model_types = _coded(models, "model_type")
+    if None in model_types:
+        raise reader.unreadable("column model_type has empty cells")
+    price_in, price_out = floats(models, "pricing_input"), floats(models, "pricing_output")
+    capabilities, none = _capabilities(models)
+    allowed = reader.table("allowed_models", ("tenant_id", "role", "model"), optional=True)
+    meta = reader.meta
+    return Catalog(
+        names=names,
+        keys=keys,
+        position=position,
+        providers=providers,
+        display_names=reader.texts(models, "display_name"),
+        provider_code=provider_code,
+        provider_codes=provider_codes,
+        model_type=model_type,
+        model_types=model_types,
+        priority=priority,
+        tier=_tiers(models),
+        context=floats(models, "ctx_length"),
+        price_in=price_in,
+        price_out=price_out,
+        price=(3 * price_in + price_out) / 4,
+        available=mask(booleans(models, "is_available")),
+        enabled=mask(booleans(models, "is_enabled")),
+        is_simulated=mask(booleans(models, "is_simulated")),
+        capabilities=capabilities,
+        no_capabilities=none,
+        agents=Agents(reader.table("agent_models", _AGENTS), names),
+        tenants={tenant: found for (tenant, role), found in _allowed(allowed, names) if role is None and tenant},
+        roles={(role, tenant): found for (tenant, role), found in _allowed(allowed, names) if role},
+        task_domains=_task_domains(reader.table("task_domains", ("task_type", "domain"))),
+        tasks=_tasks(reader),
+        policies=_policies(reader),
+        default_model=meta("default_model", None, lambda value: value is None or isinstance(value, str)),
+        tie_delta=float(meta("tie_delta", 0.01, is_amount)),
+        stale_after_s=float(meta("stale_after_s", 21_600.0, is_amount)),
+    )
+
+
+def _coded(table: pa.Table, name: str) -> tuple[NDArray[np.int32], dict[Any, int]]:
+    codes, values = encoded(table, name)
+    return codes.astype(np.int32), {value: code for code, value in enumerate(values)}
+
+
+def _tiers(models: pa.Table) -> Floats:
+    codes, names = encoded(models, "cost_tier")
+    places = [float(TIERS.index(name)) if name in TIERS else np.nan for name in names]
+    tiers: Floats = np.array([*places, np.nan])[codes]
+    return tiers
+
+
+def _capabilities(models: pa.Table) -> tuple[dict[str, Words], Words]:
+    """The models that are known to have each capability, and those of which none is known."""
+    column = cast(models, "capabilities", pa.list_(pa.string()))
+    size = len(column)
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.array([], pa.list_(pa.string()))
+    owners = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
+    codes, names = encoded(pa.table({"name": pc.list_flatten(column)}), "name")
+    masks = np.zeros((len(names), size), dtype=np.bool_)
+    masks[codes, owners] = True
+    sets = {name: bits.pack(owned) for name, owned in zip(names, masks, strict=True) if name is not None}
+    return sets, bits.pack(masks.sum(axis=0) == 0)
+
+
+def _allowed(table: pa.Table, names: pa.Array) -> list[tuple[tuple[str | None, str | None], Positions]]:
+    """What a tenant, or a role (of a tenant or of all), may use; a row without a model names none."""
+    groups: dict[tuple[str | None, str | None], list[int]] = {}
+    positions = index_of(table, "model", names).tolist()
+    for tenant, role, model in zip(table["tenant_id"].to_pylist(), table["role"].to_pylist(), positions, strict=True):
+        group = groups.setdefault((tenant, role), [])
+        if model >= 0:
+            group.append(model)
+    return [(key, np.unique(np.array(models, dtype=np.intp))) for key, models in groups.items()]
+
+
+def _task_domains(table: pa.Table) -> dict[str, tuple[str, ...]]:
+    mapped: dict[str, set[str]] = {}
+    for task, domain in zip(table["task_type"].to_pylist(), table["domain"].to_pylist(), strict=True):
+        mapped.setdefault(task, set()).add(domain)
+    return {task: tuple(sorted(domains)) for task, domains in mapped.items()}
+
+
+def _tasks(reader: Reader) -> TaskTable:
+    table = reader.table("task_types", ("task_type", "source", "pattern"), optional=True)
+    try:
+        return decode_tasks(table.to_pylist())
+    except (ValueError, AttributeError) as error:
+        raise reader.unreadable(f"its table of task types makes no sense: {error}") from None
+
+
+def _policies(reader: Reader) -> Policies:
+    """The table of policies, and before it the manifest's weights by name, as older snapshots have them."""
+    named = reader.meta("policies", {}, is_object)
+    columns = ("name", "version", "weights", "fades_k", "sort", "limits", "tie_delta")
+    rows = reader.table("policies", columns, optional=True).to_pylist()
+    active = reader.table("active_policies", ("policy", "tenant_id", "agent", "user_id"), optional=True).to_pylist()
+    try:
+        return decode_policies(
+            [*({"name": name, "weights": weights} for name, weights in named.items()), *rows], active
+        )
+    except ValueError as error:
+        raise reader.unreadable(f"its policies make no sense: {error}") from None

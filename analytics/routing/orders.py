@@ -1,0 +1,171 @@
+"""The models that fit, best first, in growing blocks: most questions are settled by the first few of them.
+
+Which way is taken depends on the question: a stored order, walked from its best end where many models fit and entered by
+place where few do; the cheapest zones for a price that depends on the query's tokens; an estimate of all scores for weights
+that come with the query. An agent's own patch of models is scored by itself and merged in.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import bits, policies
+from .asked import Asked
+from .bits import Floats, Positions, Words
+from .board import HEAD
+
+_FEW = 1_024  # so many are put in order at once
+_AT_FIRST = 16  # so many models are looked for at first
+_CHEAPEST = 64
+_MARGINS = (0.02, 0.1, 2.0)  # of scores, for an estimate: how far below the best to look
+_ESTIMATED = 1e-5  # an estimate in single precision is nearer than that
+
+
+class Block(NamedTuple):
+    """Some models with their scores and providers, best first; `floor` is the score below which nothing can tie with the
+    first of them, None where nobody knows yet.
+    """
+
+    models: Positions
+    scores: Floats
+    providers: NDArray[np.int32]
+    floor: float | None = None
+
+    def __add__(self, other: "Block") -> "Block":  # type: ignore[override]  # two blocks are one, not a tuple of six
+        return Block(
+            np.concatenate((self.models, other.models)),
+            np.concatenate((self.scores, other.scores)),
+            np.concatenate((self.providers, other.providers)),
+            self.floor,
+        )
+
+
+def best_first(asked: Asked, words: Words, number: int) -> Iterator[Block]:
+    """The `number` models of `words` by the figure to sort by, then score, price, failure rate and key.
+
+    Unknown figures come last. No block is empty.
+    """
+    own, mine = asked.patch, None
+    if own is not None:
+        mine = own.models[bits.among(words, own.models)]
+        if len(mine):
+            words = words & ~own.words
+    blocks = _blocks(asked, words, number)
+    if mine is None or not len(mine):
+        return (block for block in blocks if len(block.models))
+    return _merged(asked, blocks, mine)
+
+
+def _blocks(asked: Asked, words: Words, number: int) -> Iterator[Block]:
+    if asked.sort == "price" and asked.query.input_tokens is not None:
+        return _by_cost(asked, words)
+    if not asked.is_stored:
+        return _by_weights(asked, words, number)
+    return _by_place(asked, words, number)
+
+
+def _by_place(asked: Asked, words: Words, number: int) -> Iterator[Block]:
+    """From the best end as long as enough of the next models fit, then all that are left, by their places."""
+    order, score, place, head = asked.ranking
+    octets, done, prepared = words.view(np.uint8), 0, len(head.byte)
+    end = _AT_FIRST * len(order) // number
+    while done < prepared and end <= HEAD:
+        places = (octets[head.byte[done:end]] & head.bit[done:end]).nonzero()[0]
+        if done:
+            places += done
+        if len(places):
+            yield Block(order[places], score[places], head.provider[places], head.floor.item(places.item(0)))
+        done, end = min(end, prepared), end * 8
+    if done == len(order):
+        return
+    left = place[bits.members(words)].astype(np.intp)
+    if done:
+        left = left[left >= done]
+    if len(left) > 4 * _AT_FIRST:
+        left.partition(4 * _AT_FIRST)
+        yield _placed(asked, np.sort(left[: 4 * _AT_FIRST]))
+        left = left[4 * _AT_FIRST :]
+    left.sort()
+    yield _placed(asked, left)
+
+
+def _placed(asked: Asked, places: Positions) -> Block:
+    models = asked.ranking.order[places]
+    return Block(models, asked.ranking.score[places], asked.board.catalog.provider_code[models])
+
+
+def _by_cost(asked: Asked, words: Words) -> Iterator[Block]:
+    query = asked.query
+    assert query.input_tokens is not None
+    assert query.output_tokens is not None
+    near, bound = asked.board.zones.cheapest(words, query.input_tokens, query.output_tokens, query.top + _CHEAPEST)
+    models = bits.members(near)
+    if bound < np.inf:
+        first = models[asked.costs(models) <= bound]
+        yield _sorted(asked, first)
+        models = bits.members(words & ~bits.of(first, asked.board.catalog.size))
+    yield _sorted(asked, models)
+
+
+def _by_weights(asked: Asked, words: Words, number: int) -> Iterator[Block]:
+    if asked.sort is not None or number <= _FEW:
+        yield _sorted(asked, bits.members(words))
+        return
+    estimate = _estimated(asked, words)
+    best, upper = float(estimate.max()), np.inf
+    for margin in _MARGINS:
+        models = (estimate >= max(best - margin - _ESTIMATED, -0.5)).nonzero()[0]
+        block = _sorted(asked, models)
+        lower = best - margin if margin < 1 else -np.inf
+        start, end = (int(np.count_nonzero(block.scores >= bound)) for bound in (upper, lower))
+        yield _cut(block, start, end)
+        upper = lower
+
+
+def _estimated(asked: Asked, words: Words) -> Floats:
+    """About the score of each model, -1 of those that do not fit."""
+    board, weights = asked.board, asked.policy.weights
+    size = board.catalog.size
+    columns = board.singles(asked.task, asked.query.domain)
+    total = np.zeros(size, dtype=np.float32)
+    for weight, column in zip(weights, columns, strict=True):
+        if weight:
+            total += np.float32(weight) * column
+    fitting = np.unpackbits(words.view(np.uint8), count=size, bitorder="little").view(np.bool_)
+    estimate: Floats = np.where(fitting, total, np.float32(-1))
+    return estimate
+
+
+def _merged(asked: Asked, blocks: Iterator[Block], mine: Positions) -> Iterator[Block]:
+    """The blocks with the agent's own models among them."""
+    waiting = mine
+    for block in blocks:
+        if not len(block.models):
+            continue
+        if not len(waiting):
+            yield block
+            continue
+        joined = _sorted(asked, np.concatenate((block.models, waiting)))
+        end = 1 + int(np.flatnonzero(joined.models == block.models[-1])[0])
+        yield _cut(joined, 0, end)
+        waiting = joined.models[end:]
+    if len(waiting):
+        yield _sorted(asked, waiting)
+
+
+def _sorted(asked: Asked, models: Positions) -> Block:
+    """Some models in order, by their exact scores."""
+    values = asked.values(models)
+    scores = policies.scores(asked.policy, values)
+    keys: list[NDArray[Any]] = [asked.board.tie_rank[models], -scores]
+    if asked.sort is not None:
+        keys.append(asked.board.figures(asked.sort, models, values.quality, asked.costs(models)))
+    order = np.lexsort(keys)
+    models = models[order]
+    return Block(models, scores[order], asked.board.catalog.provider_code[models])
+
+
+def _cut(block: Block, start: int, end: int) -> Block:
+    return Block(block.models[start:end], block.scores[start:end], block.providers[start:end])

@@ -1,0 +1,190 @@
+"""The scoring snapshot in memory: experience, found by (scope, name, agent, tenant), and how each model behaves.
+
+It stands by itself: models are places in the snapshot's own list of names, so that a new catalog costs no second reading.
+Rows of `routing_scores` that the lookup uses, one per model and group:
+
+- scope `overall`: everyone's whole record, with the measured figures (`MEASURED`)
+- scope `task`, `task_type` a task: ratings (evidence feedback or mixed) of everyone; with `agent` and/or `tenant_id`, of
+  that agent and/or tenant alone. A task's rows that rest on benchmarks alone are kept as `task_benchmarks`.
+- scope `domain`, `task_type` a domain: graded answers of everyone
+
+`quality` lies on 0..1, `quality_n` is how much it rests on (more than 0 to count), `quality_se` its standard error (null: the
+widest possible), `quality_low` and `quality_high` its interval, `evidence` one of `EVIDENCE`. Shrinking and decay are the
+scorer's: the lookup takes quality as published.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .bits import Floats, Positions
+from .published import Published
+from .reader import Codes, Reader, cast, encoded, floats
+
+EVIDENCE = ("feedback", "benchmark", "mixed")
+# How each model behaved lately: `requests` of the last `window_days`, and what was measured of them.
+MEASURED = (
+    *("window_days", "requests", "failure_rate", "latency_p50_ms", "latency_p95_ms", "ttft_p50_ms", "ttft_p95_ms"),
+    *("tps_mean", "cost_per_query"),
+)
+_SHARES = {"failure_rate"}  # lie on 0..1
+_KEYS = ("scope", "task_type", "agent", "tenant_id")
+_COLUMNS = (
+    *("model", *_KEYS, "quality", "quality_n", "quality_se", "quality_low", "quality_high", "evidence", *MEASURED),
+    "last_seen",
+)
+
+
+class Group(NamedTuple):
+    """Whose experience: `scope` overall, task, task_benchmarks or domain; `name` of the task or domain."""
+
+    scope: str
+    name: str | None = None
+    agent: str | None = None
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Experience:
+    """The rows of all groups: parallel columns, by group and then `model` (a place in the snapshot's list)."""
+
+    model: NDArray[np.int32]
+    quality: Floats
+    n: Floats
+    se: Floats
+    low: Floats
+    high: Floats
+    evidence: NDArray[np.int8]
+
+
+class Groups:
+    """Where each group's rows are."""
+
+    def __init__(self, codes: tuple[Mapping[str | None, int], ...], unique: Codes, starts: Positions) -> None:
+        self._codes, self._unique, self._starts = codes, unique, starts
+
+    def find(self, group: Group) -> slice | None:
+        """The rows of a group, if it has any."""
+        combined = 0
+        for value, codes in zip(group, self._codes, strict=True):
+            code = codes.get(value)
+            if code is None:
+                return None
+            combined = combined * len(codes) + code
+        index = int(self._unique.searchsorted(combined))
+        if index == len(self._unique) or self._unique.item(index) != combined:
+            return None
+        return slice(self._starts.item(index), self._starts.item(index + 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """One scoring snapshot. `measured` and `last_seen` (seconds since 1970) have an entry for each of `models`."""
+
+    snapshot_id: str
+    as_of: datetime
+    as_of_s: float
+    is_simulated: bool
+    models: pa.Array
+    groups: Groups
+    experience: Experience
+    measured: Mapping[str, Floats]
+    last_seen: Floats
+
+
+def decode_scores(published: Published, home: Path) -> Scores:
+    """Raises `SnapshotUnreadable`."""
+    reader = Reader(published, home)
+    with reader.blamed_for_types():
+        return _scores(reader, published.snapshot_id)
+
+
+def _scores(reader: Reader, snapshot_id: str) -> Scores:
+    table = reader.table("routing_scores", _COLUMNS)
+    models, names = encoded(table, "model")
+    groups, combined, overall = _combined(table)
+    _no_twins(reader, models, combined)
+    names = [name if name is not None else "" for name in names]
+    figures = {
+        name: _spread(floats(table, name, 1 if name in _SHARES else np.inf)[overall], models[overall], len(names))
+        for name in MEASURED
+    }
+    quality, n = floats(table, "quality", high=1), floats(table, "quality_n")
+    order = np.flatnonzero(~np.isnan(quality) & (n > 0))
+    order = order[np.lexsort((models[order], combined[order]))]
+    unique, starts = np.unique(combined[order], return_index=True)
+    se = floats(table, "quality_se")[order]
+    experience = Experience(
+        models[order].astype(np.int32),
+        quality[order],
+        n[order],
+        np.where(np.isnan(se), 0.5 / np.sqrt(n[order]), se),  # unknown: the widest that a mean on 0..1 can have
+        floats(table, "quality_low", high=1)[order],
+        floats(table, "quality_high", high=1)[order],
+        _evidence(table)[order],
+    )
+    as_of = reader.time("as_of")
+    return Scores(
+        snapshot_id=snapshot_id,
+        as_of=as_of,
+        as_of_s=as_of.timestamp(),
+        is_simulated=reader.meta("is_simulated", None, lambda value: isinstance(value, bool)),
+        models=pa.array(names, pa.string()),
+        groups=Groups(groups, unique, np.append(starts, len(order))),
+        experience=experience,
+        measured=figures,
+        last_seen=_last_seen(table, models, len(names)),
+    )
+
+
+def _combined(table: pa.Table) -> tuple[tuple[Mapping[str | None, int], ...], Codes, NDArray[np.bool_]]:
+    """One number for each row's group, what its four parts stand for, and which rows are of `overall` and everyone."""
+    columns = [encoded(table, name) for name in _KEYS]
+    scopes, scope_names = columns[0]
+    places: list[dict[str | None, int]] = [{name: code for code, name in enumerate(values)} for _, values in columns]
+    task, benchmarks = places[0].get("task", -1), places[0].setdefault("task_benchmarks", len(scope_names))
+    graded = (scopes == task) & (_evidence(table) == EVIDENCE.index("benchmark"))
+    combined = np.where(graded, benchmarks, scopes)
+    for (codes, _), place in zip(columns[1:], places[1:], strict=True):
+        combined = combined * max(len(place), 1) + codes
+    overall = scopes == places[0].get("overall", -1)
+    for (codes, _), place in zip(columns[1:], places[1:], strict=True):
+        overall &= codes == place.get(None, -1)
+    return tuple(places), combined, overall
+
+
+def _no_twins(reader: Reader, models: Codes, combined: Codes) -> None:
+    if len(models):
+        pairs = np.sort(combined * (int(models.max()) + 1) + models)
+        if (pairs[1:] == pairs[:-1]).any():
+            raise reader.unreadable("two rows for one model in one group")
+
+
+def _evidence(table: pa.Table) -> NDArray[np.int8]:
+    codes, names = encoded(table, "evidence")
+    mixed = EVIDENCE.index("mixed")
+    kinds = [EVIDENCE.index(name) if name in EVIDENCE else mixed for name in names]
+    evidence: NDArray[np.int8] = np.array([*kinds, mixed], dtype=np.int8)[codes]
+    return evidence
+
+
+def _last_seen(table: pa.Table, models: Codes, size: int) -> Floats:
+    """The latest time at which each model was seen in any evidence."""
+    times = cast(table, "last_seen", pa.timestamp("us", tz="UTC")).cast(pa.int64()).cast(pa.float64())
+    seconds = times.to_numpy(zero_copy_only=False) / 1e6
+    latest = np.full(size, np.nan)
+    known = ~np.isnan(seconds)
+    np.fmax.at(latest, models[known], seconds[known])
+    return latest
+
+
+def _spread(values: Floats, positions: Codes, size: int) -> Floats:
+    column = np.full(size, np.nan)
+    column[positions] = values
+    return column
