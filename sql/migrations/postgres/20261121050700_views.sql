@@ -84,8 +84,7 @@ select
     p.created_by,
     p.created_at,
     p.updated_at,
-    (select count(*) from public.models as m where m.provider_id = p.id and m.is_available) as model_count,
-    p.is_private_allowed
+    (select count(*) from public.models as m where m.provider_id = p.id and m.is_available) as model_count
 from public.providers as p;
 select scorehouse.describe('public.provider_registry', 'Providers in the words of the registry', '{
     "id": "Key of the provider",
@@ -100,8 +99,7 @@ select scorehouse.describe('public.provider_registry', 'Providers in the words o
     "last_sync_error": "Time and reason of the sync that failed since; null after a success",
     "created_by": "Account that added it",
     "created_at": "When it was added (UTC)",
-    "model_count": "Models that it lists now",
-    "is_private_allowed": "Whether its address may lead into a private network"
+    "model_count": "Models that it lists now"
 }');
 
 create view public.quarantined_prices with (security_invoker = true) as
