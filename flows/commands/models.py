@@ -1,11 +1,13 @@
 """`scorehouse models`: what providers serve, and what is done with it."""
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from analytics.errors import BadRows
-from analytics.store import new_id, now_text, stable_id
+from analytics.store import Row, Store, new_id, now_text, stable_id
 from flows import render
 from flows.commands.options import Json
 from flows.commands.rows import ModelKey, find_row, publish, show_row, whose
@@ -14,42 +16,41 @@ from flows.errors import UsageError
 from flows.keys import announcement
 from flows.settings import Settings, load_settings
 from flows.warehouse import open_store
+from providers.entries import TierThresholds
+from providers.entries import cost_tier as tier_of
 
 models = typer.Typer(no_args_is_help=True, help="Models: list, show, sync, add, set, enable, disable.")
 
 _TIERS = ("free", "low", "standard", "premium")
 _TIER_NAMES = "free, low, standard or premium"
 _SHOWN = {"context_window": "ctx_length"}  # an override's column, and the catalog's name for it
+_NAMED = 10  # models that are named in a sentence; of more there is the number
+_LISTED = {
+    "id": "id", "model_type": "type", "capabilities": "capabilities", "ctx_length": "context", "pricing_input": "USD/M in",
+    "pricing_output": "USD/M out", "price_source": "price from", "cost_tier": "tier", "priority": "priority", "is_available": "available",
+    "is_active": "active", "is_enabled": "enabled", "is_simulated": "simulated",
+}  # fmt: skip  # a column of the catalog -> its title in the table
+
+
+OfProvider = Annotated[str | None, typer.Option("--provider", help="Only this provider's.")]
+OfTier = Annotated[str | None, typer.Option("--cost-tier", help="Only this tier: free, low, standard or premium.")]
+WithCapability = Annotated[str | None, typer.Option("--capability", help="Only models that are known to have it.")]
 
 
 @models.command("list")
 def list_models(
-    provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
-    cost_tier: Annotated[str | None, typer.Option(help="free, low, standard or premium.")] = None,
-    capability: Annotated[str | None, typer.Option(help="Only models that are known to have it.")] = None,
-    json: Json = False,
+    provider: OfProvider = None, cost_tier: OfTier = None, capability: WithCapability = None, json: Json = False
 ) -> None:
     """The catalog: what is available, what is active (benchmarked), what it costs."""
-    if cost_tier not in {None, *_TIERS}:
-        raise UsageError(f"--cost-tier '{cost_tier}' is not {_TIER_NAMES}.")
-    filters = {name: value for name, value in {"provider_id": provider, "cost_tier": cost_tier}.items() if value}
     with open_store(load_settings()) as store:
-        if provider:
-            find_row(store, "provider_registry", provider, "provider")
-        rows = store.select("catalog", filters, order="id").items
-    rows = [row for row in rows if not capability or capability in row["capabilities"]]
+        rows = _matching(store, provider, cost_tier, capability, None if json else tuple(_LISTED))
     if json:
         render.show_json_lines(rows)
         return
-    columns = {
-        "id": "id", "model_type": "type", "capabilities": "capabilities", "ctx_length": "context", "pricing_input": "USD/M in",
-        "pricing_output": "USD/M out", "price_source": "price from", "cost_tier": "tier", "priority": "priority", "is_available": "available",
-        "is_active": "active", "is_enabled": "enabled", "is_simulated": "simulated",
-    }  # fmt: skip
     for row in rows:
         row["capabilities"] = list(row["capabilities"])
         row["price_source"] = whose(row["price_source"], row["pricing_input"], row["pricing_output"])
-    shown = [{title: row[name] for name, title in columns.items()} for row in rows]
+    shown = [{title: row[name] for name, title in _LISTED.items()} for row in rows]
     render.show_rows(None, shown, "No model matches; 'scorehouse models sync' asks the providers what they serve.")
 
 
@@ -111,9 +112,10 @@ def sync_models(
 def _say_idle(settings: Settings, synced: list[str]) -> None:
     """The next step for a provider that has models of which none is measured."""
     with open_store(settings) as store:
-        active = store.select("catalog", {"is_active": True, "is_available": True}).items
+        active = store.select("catalog", {"is_active": True, "is_available": True}, columns=("provider_id",)).items
+    measured = {row["provider_id"] for row in active}
     for key in synced:
-        if key not in {row["provider_id"] for row in active}:
+        if key not in measured:
             render.say(
                 f"{key}: none of its models is active. 'scorehouse models set MODEL --active' has one measured by every run, "
                 "'scorehouse bench --model MODEL' measures it once."
@@ -132,6 +134,9 @@ def add_model(
         float | None, typer.Option(min=0, max=1_000_000, help="USD per 1M output tokens.")
     ] = None,
     base_model: Annotated[str | None, typer.Option(help="The model behind a deployment, by its own name.")] = None,
+    model_type: Annotated[str, typer.Option(help="chat, embedding, ...")] = "chat",
+    cost_tier: Annotated[str | None, typer.Option(help="free, low, standard or premium; by its price without.")] = None,
+    capability: Annotated[list[str] | None, typer.Option(help="It has these capabilities.")] = None,
     active: Annotated[bool, typer.Option("--active/--inactive", help="Benchmark it.")] = True,
 ) -> None:
     """Add a model by hand, where a provider does not list it (an Azure deployment, say)."""
@@ -140,7 +145,12 @@ def add_model(
         raise UsageError(f"'{model}' is no model key: write provider/name.")
     if (input_price_per_m is None) != (output_price_per_m is None):
         raise UsageError("A price has two sides: give --input-price-per-m and --output-price-per-m, or neither.")
+    _check_words(cost_tier, capability, model_type)
     settings = load_settings()
+    thresholds = TierThresholds(settings.catalog.low_below_usd_per_m, settings.catalog.standard_below_usd_per_m)
+    input_price, output_price = (
+        None if price is None else Decimal(str(price)) for price in (input_price_per_m, output_price_per_m)
+    )
     now = now_text()
     with open_store(settings) as store:
         provider = find_row(store, "providers", key, "provider", by="key")
@@ -148,7 +158,8 @@ def add_model(
             raise UsageError(f"There is a model '{model}' already; 'scorehouse models set' changes it.")
         row = {
             "id": stable_id("model", model), "key": model, "name": name, "provider_id": provider["id"], "display_name": display_name or name,
-            "context_window": context_window, "is_active": active, "is_manual": True,
+            "context_window": context_window, "is_active": active, "is_manual": True, "model_type": model_type,
+            "capabilities": dict.fromkeys(capability or (), "admin"), "cost_tier": cost_tier or tier_of(input_price, output_price, thresholds),
             "metadata": {"base_model": base_model} if base_model else {}, "created_at": now, "updated_at": now,
         }  # fmt: skip
         store.write("models", [row])
@@ -169,6 +180,8 @@ def set_model(
     cost_tier: Annotated[str | None, typer.Option(help="free, low, standard or premium.")] = None,
     display_name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     context_window: Annotated[int | None, typer.Option(min=1, help="Tokens.")] = None,
+    model_type: Annotated[str | None, typer.Option(help="chat, embedding, ...")] = None,
+    domain: Annotated[list[str] | None, typer.Option(help="It is meant for these domains.")] = None,
     capability: Annotated[
         list[str] | None, typer.Option(help="It has these capabilities (replaces the synced list).")
     ] = None,
@@ -178,21 +191,19 @@ def set_model(
     ] = False,
 ) -> None:
     """Set what you know better than the provider; a sync never overwrites it."""
-    if cost_tier not in {None, *_TIERS}:
-        raise UsageError(f"--cost-tier '{cost_tier}' is not {_TIER_NAMES}.")
     if display_name is not None and not display_name.strip():
         raise UsageError("--display-name is empty.")
-    if not all(name.strip() for name in capability or []):
-        raise UsageError("--capability is empty.")
+    _check_words(cost_tier, capability, model_type, domain)
     values = {
         "priority": priority, "cost_tier": cost_tier, "display_name": display_name, "context_window": context_window,
-        "capabilities": dict.fromkeys(capability, "admin") if capability else None, "is_active": active,
+        "capabilities": dict.fromkeys(capability, "admin") if capability else None, "is_active": active, "model_type": model_type,
+        "domains": domain,
     }  # fmt: skip
     given = {name: value for name, value in values.items() if value is not None}
     if not given and not retry_parameters:
         raise UsageError(
-            "Nothing to set: give at least one of --priority, --cost-tier, --display-name, --context-window, --capability, --active, "
-            "--retry-parameters."
+            "Nothing to set: give at least one of --priority, --cost-tier, --display-name, --context-window, --model-type, --domain, "
+            "--capability, --active, --retry-parameters."
         )
     if given:
         _override(model, given)
@@ -200,16 +211,103 @@ def set_model(
         _forget_rejected(model)
 
 
+Several = Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="These, by their keys.")]
+
+
 @models.command("enable")
-def enable_model(model: ModelKey) -> None:
-    """Let routers answer this model again."""
-    _override(model, {"is_enabled": True})
+def enable_models(
+    model: Several = None,
+    provider: OfProvider = None,
+    cost_tier: OfTier = None,
+    capability: WithCapability = None,
+    json: Json = False,
+) -> None:
+    """Let routers answer these models again: named ones, all that match, or those of the named that match."""
+    _switch(model, provider, cost_tier, capability, enabled=True, as_json=json)
 
 
 @models.command("disable")
-def disable_model(model: ModelKey) -> None:
-    """No router answers this model from now on; it can still be measured."""
-    _override(model, {"is_enabled": False})
+def disable_models(
+    model: Several = None,
+    provider: OfProvider = None,
+    cost_tier: OfTier = None,
+    capability: WithCapability = None,
+    json: Json = False,
+) -> None:
+    """No router answers these models from now on; they can still be measured."""
+    _switch(model, provider, cost_tier, capability, enabled=False, as_json=json)
+
+
+def _switch(
+    named: list[str] | None,
+    provider: str | None,
+    cost_tier: str | None,
+    capability: str | None,
+    *,
+    enabled: bool,
+    as_json: bool,
+) -> None:
+    word = "enable" if enabled else "disable"
+    if not (named or provider or cost_tier or capability):
+        raise UsageError(f"Nothing to {word}: name models, or give --provider, --cost-tier or --capability.")
+    settings = load_settings()
+    now = now_text()
+    with open_store(settings) as store:
+        for key in named or []:
+            find_row(store, "catalog", key, "model")
+        columns = ("id", "model_id", "is_enabled", "capabilities")
+        chosen = [
+            row for row in _matching(store, provider, cost_tier, capability, columns) if not named or row["id"] in named
+        ]
+        changed = [row for row in chosen if row["is_enabled"] != enabled]
+        store.write(
+            "model_overrides",
+            [{"model_id": row["model_id"], "is_enabled": enabled, "updated_at": now} for row in changed],
+        )
+        publish(settings, store)
+    if as_json:
+        render.show_json({f"{word}d_count": len(changed), f"models_{word}d": [row["id"] for row in changed]})
+    if not chosen:
+        render.say("No model matches; 'scorehouse models list' shows those that are there.")
+        return
+    names = ", ".join(row["id"] for row in chosen) if len(chosen) <= _NAMED else f"{len(chosen)} models"
+    already = len(chosen) - len(changed)
+    render.say(f"{names}: {word}d{f' ({already} already)' if already else ''}.")
+
+
+def _matching(
+    store: Store,
+    provider: str | None,
+    cost_tier: str | None,
+    capability: str | None,
+    columns: Sequence[str] | None,
+) -> list[Row]:
+    """The models of the catalog that match all that is given, in the order of their keys."""
+    _check_words(cost_tier)
+    if provider:
+        find_row(store, "provider_registry", provider, "provider")
+    filters = {name: value for name, value in {"provider_id": provider, "cost_tier": cost_tier}.items() if value}
+    rows = store.select("catalog", filters, order="id", columns=columns).items
+    return [row for row in rows if not capability or capability in row["capabilities"]]
+
+
+def _check_words(
+    cost_tier: str | None,
+    capability: list[str] | None = None,
+    model_type: str | None = None,
+    domain: list[str] | None = None,
+) -> None:
+    """UsageError names the option that is no word of its kind."""
+    if cost_tier not in {None, *_TIERS}:
+        raise UsageError(f"--cost-tier '{cost_tier}' is not {_TIER_NAMES}.")
+    words = {
+        "capability": capability or [],
+        "model-type": [] if model_type is None else [model_type],
+        "domain": domain or [],
+    }
+    for name, given in words.items():
+        if not all(word.strip() for word in given):
+            raise UsageError(f"--{name} is empty.")
 
 
 def _forget_rejected(model: str) -> None:
