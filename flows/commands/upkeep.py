@@ -101,6 +101,7 @@ def deploy() -> None:
     """Register the deployments of prefect.yaml with the Prefect server at PREFECT_API_URL, and make their work pool."""
     import stamina
 
+    stamina.instrumentation.set_on_retry_hooks([])  # a second try is no news; it would be printed to stdout
     settings = load_settings()
     if not Path("prefect.yaml").is_file():
         raise UsageError("There is no prefect.yaml in this folder; run 'scorehouse deploy' in Scorehouse's own folder.")
