@@ -118,8 +118,13 @@ def _group(table: str, columns: Sequence[str], rows: list[Row]) -> Group:
 
 def _size(row: Row) -> int:
     """About the bytes of a row in JSON."""
-    texts = (len(value) if isinstance(value, str) else len(json.dumps(value)) for value in row.values() if value)
-    return sum(texts) + 20 * len(row)
+    size = 30 * len(row)
+    for value in row.values():
+        if isinstance(value, str):
+            size += len(value)
+        elif isinstance(value, list | dict) and value:
+            size += len(json.dumps(value))
+    return size
 
 
 def _converters(table: Table) -> list[tuple[str, Callable[[Any], Any]]]:
