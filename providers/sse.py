@@ -6,7 +6,7 @@ splitter would take for line ends.
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from providers.errors import Garbled
 
@@ -17,8 +17,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LF, _CR = 0x0A, 0x0D
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):  # made for each token: a frozen dataclass would take thrice as long
     """One dispatched event: its name if it had one, and its data lines joined with LF."""
 
     event: str | None
@@ -58,13 +57,20 @@ class EventReader:
         # A CR at the end is a line end now, not when the next read tells whether an LF follows: waiting would date
         # the event by the next one's arrival.
         self._after_cr = chunk[-1] == _CR
-        first, *rest = _LINE_END.split(chunk)
-        if not rest:
-            self._keep(first)
-            return []
-        *lines, unfinished = [b"".join((*self._pieces, first)), *rest]
-        self._pieces, self._pending = [], 0
-        events = [event for line in lines if (event := self._line(line)) is not None]
+        lines = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
+        unfinished = lines.pop()
+        if lines and self._pieces:
+            lines[0] = b"".join((*self._pieces, lines[0]))
+            self._pieces, self._pending = [], 0
+        if lines and self._at_start:
+            self._at_start = False
+            lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
+        events = []
+        for line in lines:
+            if line:
+                self._line(line)
+            elif (event := self._dispatch()) is not None:
+                events.append(event)
         self._keep(unfinished)
         return events
 
@@ -77,6 +83,8 @@ class EventReader:
         """The stream ended. A last event without its blank line counts if its data is whole: JSON, or `[DONE]`."""
         line = b"".join(self._pieces)
         self._pieces, self._pending = [], 0
+        if self._at_start:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
         if line:
             self._line(line)
         event = self._dispatch()
@@ -94,32 +102,26 @@ class EventReader:
         self._pending += len(piece)
         self._cap(self._pending)
 
-    def _line(self, line: bytes) -> Event | None:
+    def _line(self, line: bytes) -> None:
         self._cap(len(line))
-        if self._at_start:
-            self._at_start = False
-            line = line.removeprefix(_BYTE_ORDER_MARK)
-        if not line:
-            return self._dispatch()
-        if line.startswith(b":"):
-            self.comments += 1
-            return None
         name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value)
+            self._data.append(value.removeprefix(b" "))
             self._data_bytes += len(value) + 1
             self._cap(self._data_bytes)
         elif name == b"event":
-            self._event = value.decode("utf-8", "replace")
-        return None
+            self._event = value.removeprefix(b" ").decode("utf-8", "replace")
+        elif not name:
+            self.comments += 1
 
     def _dispatch(self) -> Event | None:
-        name, lines = self._event, self._data
-        self._event, self._data, self._data_bytes = None, [], 0
-        if not lines:
+        if not self._data:
+            self._event = None
             return None
-        return Event(name, b"\n".join(lines).decode("utf-8", "replace"))
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        event = Event(self._event, data.decode("utf-8", "replace"))
+        self._event, self._data, self._data_bytes = None, [], 0
+        return event
 
     def _cap(self, size: int) -> None:
         if size > MAX_LINE_BYTES:

@@ -85,6 +85,7 @@ class Decoder:
     """Reads the chunks of one stream. Usage and finish reason: the last one that is not null wins."""
 
     def __init__(self) -> None:
+        self._said: tuple[Any, Any] = (None, None)  # id and model of the chunk before
         self._usage = Usage()
         self._thinking = InlineThinking()
 
@@ -103,9 +104,12 @@ class Decoder:
     def chunk(self, payload: Mapping[str, Any]) -> list[Delta]:
         """The deltas of one chunk. Usage and finish reason come before the failure that may stand beside them."""
         deltas: list[Delta] = []
-        response_id, model = fields.string(payload.get("id")), fields.string(payload.get("model"))
-        if response_id or model:
-            deltas.append(Meta(response_id, model))
+        said = payload.get("id"), payload.get("model")
+        if said != self._said:  # each chunk says it again
+            self._said = said
+            response_id, model = fields.string(said[0]), fields.string(said[1])
+            if response_id or model:
+                deltas.append(Meta(response_id, model))
         choice = _first_choice(payload)
         deltas += self._content(choice)
         deltas += self._read_usage(payload)
@@ -137,6 +141,8 @@ class Decoder:
         return deltas
 
     def _read_usage(self, payload: Mapping[str, Any]) -> list[Delta]:
+        if not (payload.get("usage") or payload.get("x_groq")):
+            return []
         raw = fields.mapping(payload.get("usage")) or fields.mapping(fields.mapping(payload.get("x_groq")).get("usage"))
         if not raw:
             return []
@@ -158,7 +164,9 @@ def _reasoning(delta: Mapping[str, Any]) -> str | None:
     for name in ("reasoning", "reasoning_content"):
         if text := fields.string(delta.get(name)):
             return text
-    details = (fields.mapping(detail) for detail in fields.items(delta.get("reasoning_details")))
+    if not (items := fields.items(delta.get("reasoning_details"))):
+        return None
+    details = (fields.mapping(detail) for detail in items)
     return "".join(fields.string(d.get("text")) or fields.string(d.get("summary")) or "" for d in details) or None
 
 

@@ -60,6 +60,11 @@ class SetClock:
         return before, wall + self.set_by, after
 
 
+def is_within(arrival: arrivals.Arrival, span: tuple[int, int]) -> bool:
+    """Whether the last byte may have come within the span: a stamp is as sure as two clocks can be compared."""
+    return arrival.last_since_ns <= span[1] and span[0] <= arrival.ns
+
+
 def send(theirs: socket.socket, *pieces: bytes) -> list[tuple[int, int]]:
     """Send each piece as a segment; return the moments around each, in monotonic nanoseconds."""
     spans = []
@@ -78,7 +83,7 @@ def test_a_segment_is_dated_by_the_kernel_however_late_it_is_read(pair: Pair) ->
         pass  # we are late
     arrival, got = reads.read(100)
     assert (got, arrival.source) == (b"one", "kernel")
-    assert before <= arrival.ns <= after
+    assert is_within(arrival, (before, after))
     assert arrival.ns - arrival.since_ns < MS / 10
 
 
@@ -90,7 +95,7 @@ def test_merged_segments_came_between_the_last_arrival_and_the_last_of_them(pair
     first, last = send(pair[1], b"one", b"two")
     arrival, got = reads.read(100)
     assert (got, arrival.source) == (b"onetwo", "kernel")
-    assert last[0] <= arrival.ns <= last[1]
+    assert is_within(arrival, last)
     assert zero.ns - MS / 10 <= arrival.since_ns <= zero.ns
     assert arrival.since_ns <= first[0]
     send(pair[1], b"three")

@@ -248,6 +248,31 @@ async def test_a_stream_is_known_by_its_beginning_where_its_type_is_wrong(ask: A
     assert (await ask(speak(data(said("a", "stop")), DONE, content_type=content_type))).outcome == "ok"
 
 
+@pytest.mark.parametrize("at", [1, 3, 5, 7, 12])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", ""])
+async def test_a_stream_is_known_however_its_beginning_is_cut(content_type: str, at: int) -> None:
+    body = b"\xef\xbb\xbf\n \n" + data(said("a", "stop")) + DONE
+    read = asyncio.Event()
+
+    async def script(c: Conversation) -> None:
+        await c.start("200 OK", content_type)
+        await c.chunk(body[:at])
+        asyncio.get_running_loop().call_later(0.005, read.set)
+        await read.wait()
+        await c.chunk(body[at:])
+        await c.end()
+
+    async with serving(script) as provider, open_client(CHAT) as client:
+        seen = await request(client, provider.spec())
+    assert (seen.outcome, seen.response_text) == ("ok", "a")
+
+
+@pytest.mark.parametrize(("size", "outcome"), [(5_000, "failed"), (2_000, "ok")])
+async def test_what_an_answer_is_is_not_waited_for_without_end(ask: Ask, size: int, outcome: str) -> None:
+    blank = b"\n" * size
+    assert (await ask(speak(blank, data(said("a", "stop")), DONE, content_type="text/plain"))).outcome == outcome
+
+
 async def test_no_terminator_but_a_finish_reason_is_ok(ask: Ask) -> None:
     seen = await ask(speak(data(said("a", "stop")), data(USAGE)))
     assert (seen.outcome, seen.output_tokens) == ("ok", 3)
