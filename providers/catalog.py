@@ -59,7 +59,7 @@ class _Reading:
     rejected: list[str] = field(default_factory=list)
     rejections: int = 0
     entries: int = 0
-    bytes_left: int = MAX_LISTING_BYTES
+    bytes_left: int = field(default_factory=lambda: MAX_LISTING_BYTES)
 
     def read(self, entry: Any) -> tuple[Model | None, str | None]:
         """The model of an entry (None: it counts for none), and what was wrong with it."""

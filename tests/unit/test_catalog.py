@@ -1,7 +1,8 @@
 """The models endpoint: every provider's shape, prices and capabilities, tolerant of one bad entry."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -408,3 +409,93 @@ async def test_a_thousand_models_are_read_in_far_less_than_a_second() -> None:
     body = orjson.dumps({"data": entries})
     catalog = await fetch(lambda _: httpx.Response(200, content=body))
     assert len(catalog.models) == 1000
+
+
+# A listing while it arrives
+
+
+async def arriving(body: bytes, size: int = 1 << 14) -> Catalog:
+    """The catalog of a listing that comes in pieces of `size` bytes."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), size):
+            yield body[start : start + size]
+
+    return await fetch(lambda _: httpx.Response(200, content=pieces()))
+
+
+LISTINGS = [
+    '{"object":"list","data":[{"id":"a","name":"Ä ☂ \\ud83d\\ude00 \U0001f600"},{"id":"b","n":[1,-2.5e3,{"x":"]}"}]}],"more":12}',
+    ' [ {"id":"a"} , {"id" : "b", "e": "\\"}{[" } ] \n',
+    '\ufeff{"data":[{"id":"a"},7,{"id":"b"}],"total":2}',
+    '{"models":[{"name":"a"},{"name":"b"}],"x":{"data":[1]}}',
+    '{"models":[{"id":"c"}],"data":[{"id":"a"},{"id":"b"}]}',
+    '{"data":[{"id":"a"},{"id":"b"}],"models":[{"id":"c"}],"has_more":false}',
+]
+
+
+@pytest.mark.parametrize("text", LISTINGS)
+async def test_a_listing_is_the_same_wherever_it_is_cut(text: str) -> None:
+    body = text.encode()
+    whole = await arriving(body)
+    assert [found.external_id for found in whole.models] == ["a", "b"]
+    for size in (1, 2, 3, 7):
+        assert await arriving(body, size) == whole
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"   ", b'{"data":[{"id":"a"}', b'{"data":[{"id":"a"}]', b'{"data":[{"id":"a"},', b'{"data":[{"id":"a"},]}', b'{"data":[{"id":"a"}{}]}',
+     b'{"data" [{"id":"a"}]}', b'{"data":[{"id":"a"}]}x', b'[{"id":"a"}', b"{data:[]}", b'{"a":1 "data":[]}', b"{1:2}", b"nul", b"[1,2",
+     b'{"data":[{"id":"a', b"\x1f\x8b\x08\x00", b"[" + b"9" * 5000 + b"x]"],
+)  # fmt: skip
+async def test_a_listing_that_is_no_json_is_malformed_whatever_came_before(body: bytes) -> None:
+    for size in (1, 1 << 14):
+        with pytest.raises(Garbled) as caught:
+            await arriving(body, size)
+        assert caught.value.error_type == "malformed"
+
+
+async def test_bytes_that_are_no_text_spoil_their_entry_alone() -> None:
+    catalog = await arriving(b'{"data":[{"id":"a"},{"id":"x","name":"\xff\xfe"},{"id":"b"}]}', 1)
+    assert [found.external_id for found in catalog.models] == ["a", "b"]
+    assert len(catalog.rejected) == 1
+
+
+async def test_of_many_bad_entries_a_hundred_are_named_and_the_rest_counted() -> None:
+    catalog = await fetch({"data": [{"id": "a"}, *[None] * 250]})
+    assert len(catalog.models) == 1
+    assert len(catalog.rejected) == 101
+    assert catalog.rejected[-1] == "150 more entries are like that"
+
+
+async def test_a_listing_without_end_is_cut_at_its_caps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("providers.catalog.MAX_LISTING_BYTES", 1 << 21)
+    monkeypatch.setattr("providers.catalog.MAX_ENTRIES", 1000)
+    many = b'{"id":"' + b"x" * 3000 + b'"},'
+
+    async def endless(start: bytes, piece: bytes) -> AsyncIterator[bytes]:
+        yield start
+        while True:
+            yield piece
+
+    for start, piece, said in (
+        (b'{"data":[', many * 20, "longer than"),
+        (b"", b" " * 10_000, "longer than"),
+        (b"[", b"0," * 5000, "more than 1000 entries"),
+        (b'{"data":[{"id":"', b"x" * 10_000, "an entry of more than"),
+        (b'{"data":[', b"[[[" * 10_000, "no JSON|an entry of more than"),
+        (b'{"', b"x" * 10_000, "an entry of more than"),
+    ):
+        body = endless(start, piece)
+        with pytest.raises(Garbled, match=said):
+            await fetch(lambda _, body=body: httpx.Response(200, content=body))
+
+
+async def test_a_listing_that_drips_costs_no_more_than_its_length() -> None:
+    """A value is tried again only when as much has come as was there: pieces of any size cost the same."""
+    body = b'{"data":[{"id":"' + b"x" * 300_000 + b'"}]}'
+    began = time.process_time()
+    catalog = await arriving(body, 3)
+    assert catalog.models == ()
+    assert time.process_time() - began < 5
