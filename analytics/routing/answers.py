@@ -14,7 +14,6 @@ from .asked import Asked
 from .board import Board, remember
 from .choice import Choice, choose
 from .limits import Steps, first_failed, rejections, sift, what_to_relax
-from .policies import Policies
 from .records import Evidence, Explanation, Fallback, Part, RouteAnswer, RouteQuery, Source, TaskGuess
 from .scores import Scores
 from .snapshots import State
@@ -61,10 +60,15 @@ def settle(asked: Asked) -> Settled:
     )
 
 
-def asked_of(board: Board, query: RouteQuery, now: float) -> Asked | None:
-    """The question with its task and its policies; None if it names a policy that is not there."""
-    active = board.catalog.policies.active(query)
-    return None if active is None else Asked(board, query, now, active, task_of(board, query))
+def asked_of(board: Board, query: RouteQuery, now: float) -> Asked | Settled:
+    """The question with its task and its policies; or its answer, if a policy of it cannot be used.
+
+    Such a policy may have limits that nobody knows, so nothing is answered.
+    """
+    active, task = board.catalog.policies.active(query), task_of(board, query)
+    if active.problem is not None:
+        return Settled("none", None, (), task, active.policy.name, Said(reasons=(active.problem,)))
+    return Asked(board, query, now, active, task)
 
 
 def task_of(board: Board, query: RouteQuery) -> TaskGuess | None:
@@ -175,13 +179,6 @@ def answer(state: State, scores: Scores, stale_after_s: float, settled: Settled,
     return _answer(settled, tuple(notes), scores.snapshot_id, scores.is_simulated, max(0.0, age_s), is_stale)
 
 
-def no_policy(query: RouteQuery, policies: Policies) -> Settled:
-    """A policy that is not there may have limits that nobody knows, so nothing is answered."""
-    there = ", ".join(sorted(policies.by_name))
-    said = Said(reasons=(("policy_unknown", f'There is no policy "{query.policy}"; there are: {there}.'),))
-    return Settled("none", None, (), None, str(query.policy), said)
-
-
 def stand_in(state: State, query: RouteQuery, now: float, default_model: str | None) -> RouteAnswer:
     """The answer without scores: the configured default model (else `default_model`), if it passes every limit."""
     board = state.board
@@ -198,8 +195,8 @@ def stand_in(state: State, query: RouteQuery, now: float, default_model: str | N
         said = ("default_unlisted", f"The default model {key} is not in the catalog, so it cannot stand in.")
         return _unanswered(query, problems, said)
     asked = asked_of(board, query, now)
-    if asked is None:
-        return _answer(no_policy(query, board.catalog.policies), problems)
+    if isinstance(asked, Settled):
+        return _answer(asked, problems)
     name, is_simulated = board.catalog.display_names[model], bool(board.catalog.is_simulated[model])
     failed = first_failed(asked, model)
     if failed is not None:

@@ -77,7 +77,7 @@ class Asked:
         """What distinguishes all that is to say of a model in itself; None where it is this question's alone."""
         if not self.is_stored or (self.patch is not None and model in self.patch.index):
             return None
-        return self.policy.name, self.task, self.query.domain, model
+        return self.policy.key, self.task, self.query.domain, model
 
     def quality_and_se(self, models: Positions) -> tuple[Floats, Floats]:
         """The experience with some models, the agent's own included."""

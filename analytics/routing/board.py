@@ -103,7 +103,7 @@ class Board:
 
     def as_asked(self, old: "Board") -> Iterator[Callable[[], object]]:
         """Steps that make ready what was asked of an older board, so that no question has to wait for it."""
-        policies_now = self.catalog.policies.by_name
+        policies_now = self.catalog.policies.stored
         yield lambda: (self.zones, self.values)
         for name in list(old.thresholds):
             yield partial(self.threshold, name)
@@ -187,7 +187,7 @@ class Board:
 
     def ranking(self, policy: Policy, sort: Sort | None, task: str | None, domain: str | None) -> Ranking:
         """All models by a stored policy, or by one figure and then the policy; made when asked for the first time."""
-        key = (policy.name, sort, task, domain)
+        key = (policy.key, sort, task, domain)
         ranking = self.rankings.get(key)
         if ranking is None:
             most = max(16, self.cache_bytes // (16 * max(self.catalog.size, 1)))

@@ -250,12 +250,8 @@ def _tasks(reader: Reader) -> TaskTable:
 def _policies(reader: Reader) -> Policies:
     """The table of policies, and before it the manifest's weights by name, as older snapshots have them."""
     named = reader.meta("policies", {}, is_object)
-    columns = ("name", "version", "weights", "fades_k", "sort", "limits", "tie_delta")
-    rows = reader.table("policies", columns, optional=True).to_pylist()
-    active = reader.table("active_policies", ("policy", "tenant_id", "agent", "user_id"), optional=True).to_pylist()
+    columns = ("tenant_id", "agent", "user_id", "name", "version", "rules", "is_active")
     try:
-        return decode_policies(
-            [*({"name": name, "weights": weights} for name, weights in named.items()), *rows], active
-        )
+        return decode_policies(named, reader.table("policies", columns, optional=True).to_pylist())
     except ValueError as error:
         raise reader.unreadable(f"its policies make no sense: {error}") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .answers import Settled, answer, asked_of, no_policy, settle, stand_in
+from .answers import Settled, answer, asked_of, settle, stand_in
 from .board import Board, remember
 from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
@@ -116,8 +116,10 @@ class Lookup:
         settled: Settled | None = board.settled.get(query)
         if settled is None:
             asked = asked_of(board, query, now)
-            settled = no_policy(query, board.catalog.policies) if asked is None else settle(asked)
-            timeless = asked is None or all(field != "max_age_s" for field, _ in asked.limits)
+            if isinstance(asked, Settled):
+                return asked
+            settled = settle(asked)
+            timeless = all(field != "max_age_s" for field, _ in asked.limits)
             if timeless and query.message is None:  # or the answer depends on the time of asking, or the key is long
                 remember(board.settled, query, settled, _SETTLED)
         return settled

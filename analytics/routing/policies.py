@@ -25,98 +25,114 @@ from .records import LIMIT_FIELDS, TIERS, MaxPrice, RouteQuery, Sort, Weights
 from .ties import ROUNDING, widest_gap
 
 _DEFAULT = Weights(0.3, 0.7)
+_RULES = {"weights", "fades_k", "sort", "limits", "tie_delta"}
+_REMEMBERED = 65_536
 HALF_LATENCY_MS = 2_000.0
 HALF_USD_PER_M = 1.0
 
 
-@dataclass(frozen=True)
-class Policy:
-    """One version of a policy: `weights` that sum to 1, or `sort` by one figure; `limits` are (field, value) pairs."""
+class Owner(NamedTuple):
+    """Whose a policy is: a user's, an agent's, a tenant's, or everyone's."""
 
-    name: str
-    version: int = 1
-    weights: Weights = _DEFAULT
-    fades_k: float | None = None
-    sort: Sort | None = None
-    limits: tuple[tuple[str, Any], ...] = ()
-    tie_delta: float | None = None
-
-    @cached_property
-    def known_limits(self) -> Mapping[str, Any]:
-        return dict(self.limits)
-
-
-PRESETS: tuple[Mapping[str, Any], ...] = (
-    {"name": "default", "weights": {"priority": 0.3, "quality": 0.7}},
-    {"name": "learned", "weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 10.0},
-    {"name": "cheapest", "sort": "price"},
-    {"name": "fastest", "sort": "latency"},
-    {"name": "best", "weights": {"quality": 1.0}},
-    {
-        "name": "balanced",
-        "weights": {"priority": 0.1, "quality": 0.45, "latency": 0.15, "cost": 0.15, "reliability": 0.15},
-    },
-)
-
-
-class Activation(NamedTuple):
-    """For whom a policy is active: one of `user`, `agent` and `tenant` at least, or everyone."""
-
-    policy: str
     tenant: str | None = None
     agent: str | None = None
     user: str | None = None
 
 
+_EVERYONE = Owner()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One version of a policy: `weights` that sum to 1, or `sort` by one figure; `limits` are (field, value) pairs.
+
+    `problem` says what is wrong with one that makes no sense; nothing is answered by it.
+    """
+
+    name: str
+    owner: Owner = _EVERYONE
+    weights: Weights = _DEFAULT
+    fades_k: float | None = None
+    sort: Sort | None = None
+    limits: tuple[tuple[str, Any], ...] = ()
+    tie_delta: float | None = None
+    problem: str | None = None
+
+    @cached_property
+    def key(self) -> tuple[str | None, ...]:
+        return (self.name, *self.owner)
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {"weights": {"priority": 0.3, "quality": 0.7}},
+    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 10.0},
+    "cheapest": {"sort": "price"},
+    "fastest": {"sort": "latency"},
+    "best": {"weights": {"quality": 1.0}},
+    "balanced": {"weights": {"priority": 0.1, "quality": 0.45, "latency": 0.15, "cost": 0.15, "reliability": 0.15}},
+}
+
+
 class Active(NamedTuple):
-    """What holds for one question: the policy that ranks, and all limits by field."""
+    """What holds for one question: the policy that ranks, and all limits by field; or `problem`, and then nothing does."""
 
     policy: Policy
     limits: Mapping[str, Any]
+    problem: tuple[str, str] | None = None
 
 
 class Policies:
-    """The stored policies by name, their newest versions, and for whom each is active."""
+    """The stored policies by owner and name, and which of each owner's is active.
 
-    def __init__(self, policies: Iterable[Policy], activations: Iterable[Activation] = ()) -> None:
-        self.by_name = {policy.name: policy for policy in sorted(policies, key=lambda policy: policy.version)}
-        self._active: dict[tuple[str, str | None, str | None], str] = {}
-        for policy, tenant, agent, user in activations:
-            if user is not None:
-                self._active["user", tenant, user] = policy
-            elif agent is not None:
-                self._active["agent", tenant, agent] = policy
-            else:
-                self._active["tenant", tenant, None] = policy
-        self._known: dict[tuple[Any, ...], Active | None] = {}
+    A question sees the policies of its user, agent and tenant and those of everyone; of the same name the most specific.
+    """
 
-    def active(self, query: RouteQuery) -> Active | None:
-        """What holds for `query`; None if it names a policy that is not there."""
-        key = (query.policy, query.tenant, query.agent, query.user) if self._active else (query.policy,)
-        if key not in self._known:
-            if len(self._known) >= 65_536:
+    def __init__(self, policies: Iterable[Policy], active: Iterable[tuple[Owner, str]] = ()) -> None:
+        self.stored = {policy.key: policy for policy in policies}
+        self._active = dict(active)
+        self._known: dict[tuple[str | None, ...], Active] = {}
+
+    def active(self, query: RouteQuery) -> Active:
+        """What holds for `query`."""
+        key = (
+            (query.policy, query.tenant, query.agent, query.user)
+            if len(self.stored) > len(PRESETS)
+            else (query.policy,)
+        )
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._stack(query)
-        return self._known[key]
+            found = self._known[key] = self._stack(query)
+        return found
 
-    def _stack(self, query: RouteQuery) -> Active | None:
+    def _stack(self, query: RouteQuery) -> Active:
         """From broad to specific: everyone, tenant, agent, user, and what the query names."""
-        names = [self._active.get(("tenant", None, None))]
+        owners = [_EVERYONE]
         if query.tenant is not None:
-            names.append(self._active.get(("tenant", query.tenant, None)))
-        for kind, who in (("agent", query.agent), ("user", query.user)):
-            if who is not None:
-                mine = self._active.get((kind, query.tenant, who))
-                names.append(self._active.get((kind, None, who)) if mine is None else mine)
-        stack = [self.by_name["default"], *(self.by_name[name] for name in names if name is not None)]
+            owners.append(Owner(query.tenant))
+        for tenant in dict.fromkeys((None, query.tenant)):
+            owners += [] if query.agent is None else [Owner(tenant, agent=query.agent)]
+        for tenant in dict.fromkeys((None, query.tenant)):
+            owners += [] if query.user is None else [Owner(tenant, user=query.user)]
+        named = [self._find(self._active[owner], owners) for owner in owners if owner in self._active]
         if query.policy is not None:
-            if query.policy not in self.by_name:
-                return None
-            stack.append(self.by_name[query.policy])
+            named.append(self._find(query.policy, owners))
+        stack = named or [self._find("default", owners)]
         limits: dict[str, Any] = {}
-        for policy in stack if len(stack) == 1 else stack[1:]:
-            limits = both(limits, policy.known_limits)
+        for policy in stack:
+            if policy.problem is not None:
+                return Active(policy, {}, ("policy_unusable", f'The policy "{policy.name}" {policy.problem}.'))
+            limits = both(limits, dict(policy.limits))
         return Active(stack[-1], limits)
+
+    def _find(self, name: str, owners: Sequence[Owner]) -> Policy:
+        for owner in reversed(owners):
+            policy = self.stored.get((name, *owner))
+            if policy is not None:
+                return policy
+        there = ", ".join(sorted({policy.name for policy in self.stored.values() if policy.owner in owners}))
+        return Policy(name, problem=f"is not there; there are: {there}")
 
 
 def both(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,42 +156,52 @@ def _stricter(field: str, one: Any, other: Any) -> Any:
     return min(one, other) if field.startswith("max_") else max(one, other)
 
 
-def decode_policies(rows: Sequence[Mapping[str, Any]], activations: Sequence[Mapping[str, Any]]) -> Policies:
-    """Policies of the configuration's rows; raises `ValueError` that names the policy and what is wrong with it.
+def decode_policies(named: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = ()) -> Policies:
+    """Policies of the configuration: weights of everyone's by name, and the table's rows.
 
-    A row has `name`, `version`, `weights` and `limits` (JSON objects or mappings; null: none), `sort`, `fades_k`,
-    `tie_delta`. What it does not name of the presets stays as they are. An activation has `policy` and `tenant_id`,
-    `agent`, `user_id` (each null: any).
+    A row has its owner (`tenant_id`, `agent`, `user_id`, each null: any), `name`, `version` (of those of one owner and name the
+    active one counts, else the newest), `is_active`, and `rules`, a JSON object of `weights`, `fades_k`, `sort`, `limits`,
+    `tie_delta`; without rules it is the preset of that name. Presets that nobody replaces are everyone's. Raises `ValueError`
+    for `named` that make no sense; a row that makes none is kept with its problem, and stops its owner's questions alone.
     """
-    policies = [policy_of(row) for row in (*PRESETS, *rows)]
-    active = []
-    for row in activations:
-        if row["policy"] not in {policy.name for policy in policies}:
-            raise ValueError(f"policy {row['policy']!r} is active, but there is no such policy")
-        active.append(Activation(row["policy"], row["tenant_id"], row["agent"], row["user_id"]))
-    return Policies(policies, active)
+    everyones = {name: policy_of(name, rules) for name, rules in PRESETS.items()}
+    everyones |= {name: policy_of(name, {"weights": weights}) for name, weights in named.items()}
+    kept: dict[tuple[Owner, str], Mapping[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (bool(row["is_active"]), row["version"] or 0)):
+        kept[Owner(row["tenant_id"], row["agent"], row["user_id"]), str(row["name"])] = row
+    policies = {policy.key: policy for policy in everyones.values()}
+    for (owner, name), row in kept.items():
+        try:
+            rules = _object(row["rules"]) or PRESETS.get(name, {})
+            policy = policy_of(name, rules, owner)
+        except ValueError as error:
+            policy = Policy(name, owner, problem=f"makes no sense: {error}")
+        policies[policy.key] = policy
+    active = [(owner, name) for (owner, name), row in kept.items() if row["is_active"]]
+    return Policies(policies.values(), active)
 
 
-def policy_of(row: Mapping[str, Any]) -> Policy:
-    """One policy of one row; raises `ValueError` that names it."""
-    name = row.get("name")
-    if not isinstance(name, str) or not name:
-        raise ValueError("a policy has no name")
+def policy_of(name: str, rules: Mapping[str, Any], owner: Owner = _EVERYONE) -> Policy:
+    """One policy of its rules; raises `ValueError` that names it."""
     try:
-        weights, limits = (_object(row.get(field)) for field in ("weights", "limits"))
-        checked = RouteQuery(**_only_limits(limits), weights=weights or None, sort=row.get("sort"))
-        fades_k, tie_delta = (_amount(field, row.get(field)) for field in ("fades_k", "tie_delta"))
-        return Policy(
-            name=name,
-            version=int(row.get("version") or 1),
-            weights=normalised(Weights(*(checked.weights or _DEFAULT))),
-            fades_k=fades_k,
-            sort=checked.sort,
-            limits=checked.limits,
-            tie_delta=tie_delta,
-        )
+        odd = sorted(set(rules) - _RULES)
+        odd += sorted(set(_object(rules.get("limits"))) - set(LIMIT_FIELDS))
+        weights, limits = (_object(rules.get(field)) for field in ("weights", "limits"))
+        checked = RouteQuery(**{} if odd else limits, weights=weights or None, sort=rules.get("sort"))
+        fades_k, tie_delta = (_amount(field, rules.get(field)) for field in ("fades_k", "tie_delta"))
     except (ValueError, TypeError) as error:
         raise ValueError(f"policy {name!r}: {error}") from None
+    if odd:
+        raise ValueError(f"policy {name!r}: there is no rule or limit {odd[0]}")
+    return Policy(
+        name=name,
+        owner=owner,
+        weights=normalised(Weights(*(checked.weights or _DEFAULT))),
+        fades_k=fades_k,
+        sort=checked.sort,
+        limits=checked.limits,
+        tie_delta=tie_delta,
+    )
 
 
 def weighted(policy: Policy, weights: Weights) -> Policy:
@@ -257,13 +283,6 @@ def reliability_value(failure_rate: Floats) -> Floats:
 
 def _earned(value: Floats) -> Floats:
     return np.nan_to_num(value, nan=0.0)
-
-
-def _only_limits(limits: Mapping[str, Any]) -> Mapping[str, Any]:
-    odd = sorted(set(limits) - set(LIMIT_FIELDS))
-    if odd:
-        raise ValueError(f"{odd[0]} is not a limit")
-    return limits
 
 
 def _object(value: Any) -> Mapping[str, Any]:

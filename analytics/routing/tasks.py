@@ -7,7 +7,7 @@ The most certain source decides: tools, then attachments, then keywords. Within 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from .records import TaskGuess
@@ -129,6 +129,6 @@ class TaskTable:
         return max(dict.fromkeys(tasks), key=lambda task: (tasks.count(task), -self._place[source, task]))
 
 
-def decode_tasks(rows: Iterable[dict[str, Any]]) -> TaskTable:
+def decode_tasks(rows: Iterable[Mapping[str, Any]]) -> TaskTable:
     """The table with the configuration's rows (`task_type`, `source`, `pattern`); raises `ValueError`."""
     return TaskTable(TaskRow(row["task_type"], row["source"], row["pattern"]) for row in rows)

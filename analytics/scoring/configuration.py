@@ -1,14 +1,18 @@
 """The configuration snapshot: what the lookup must know beside the scores, published by the same machinery."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from analytics.routing.policies import decode_policies
 from analytics.routing.published import SnapshotUnreadable, read_published
+from analytics.routing.tasks import decode_tasks
 from analytics.scoring.publish import publish
 
 DEFAULT_POLICIES: Mapping[str, Mapping[str, float]] = {"default": {"priority": 0.3, "quality": 0.7}}
@@ -42,6 +46,19 @@ _AGENT_MODELS = pa.schema(
     ]
 )
 _TASK_DOMAINS = pa.schema([("task_type", pa.string()), ("domain", pa.string())])
+# What the lookup reads beside these where it is there (absent: the presets serve, nobody is restricted).
+_FURTHER = {
+    "policies": pa.schema(
+        [
+            *((name, pa.string()) for name in ("tenant_id", "agent", "user_id", "name")),
+            ("version", pa.int64()),
+            ("rules", pa.string()),
+            ("is_active", pa.bool_()),
+        ]
+    ),
+    "allowed_models": pa.schema([(name, pa.string()) for name in ("tenant_id", "role", "model")]),
+    "task_types": pa.schema([(name, pa.string()) for name in ("task_type", "source", "pattern")]),
+}
 
 
 class _Rows(Protocol):
@@ -65,10 +82,15 @@ def publish_configuration(
     policies: Mapping[str, Mapping[str, float]] = DEFAULT_POLICIES,
     tie_delta: float = 0.01,
     stale_after_s: float = 7200,
+    environment: str = "production",
+    further: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType({}),
 ) -> str:
     """Publish catalog, agents and rules into `directory`; the snapshot's id, that of the current one if nothing changed.
 
-    `policies` are weights by policy name, `tie_delta` is in quality (0..1). Raises what the store and `publish` raise.
+    `policies` are weights by policy name, `tie_delta` is in quality (0..1). Stored policies (`routing_configs`
+    of one `environment`) go along with their owners. `further` holds rows of `allowed_models` (all that a tenant, or a role of
+    it, may use) and of `task_types` (more rows for task detection). Raises `ValueError` for `policies` or task types that make
+    no sense, so that no lookup ever sees them, and what the store and `publish` raise.
     """
     tables = {
         "models": _models(store),
@@ -76,7 +98,10 @@ def publish_configuration(
         "task_domains": pa.Table.from_pylist(
             _sorted(store.read_all("task_domains"), "task_type", "domain"), schema=_TASK_DOMAINS
         ),
+        **_further({"policies": _policies(store, environment), **further}),
     }
+    decode_policies(policies)
+    decode_tasks(further.get("task_types", ()))
     meta = {
         "kind": "configuration",
         "default_model": default_model,
@@ -87,6 +112,32 @@ def publish_configuration(
     if (unchanged := _current(directory, tables, meta)) is not None:
         return unchanged
     return publish(directory, tables, {**meta, "as_of": datetime.now(UTC).isoformat()})
+
+
+def _further(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, pa.Table]:
+    unknown = sorted(set(rows) - set(_FURTHER))
+    if unknown:
+        raise ValueError(f"the configuration has no table {unknown[0]}; it has {', '.join(_FURTHER)}")
+    return {
+        name: pa.Table.from_pylist([{key: row.get(key) for key in schema.names} for row in rows[name]], schema=schema)
+        for name, schema in _FURTHER.items()
+        if rows.get(name)
+    }
+
+
+def _policies(store: Dimensions, environment: str) -> list[dict[str, Any]]:
+    """Every stored version; which of them counts is the lookup's to say. Its agent is named by key, as agents ask."""
+    stored = [row for row in store.read_all("routing_configs") if row["environment"] == environment]
+    agents = {row["id"]: row["key"] for row in store.read_all("agents")} if stored else {}
+    rows = [
+        {
+            **row,
+            "agent": agents.get(row["agent_id"], row["agent_id"]),
+            "rules": json.dumps(row["rules"], sort_keys=True),
+        }
+        for row in stored
+    ]
+    return sorted(rows, key=lambda row: [str(row[key]) for key in ("tenant_id", "agent", "user_id", "name", "version")])
 
 
 def _current(directory: Path, tables: Mapping[str, pa.Table], meta: Mapping[str, Any]) -> str | None:

@@ -436,7 +436,7 @@ def test_the_memory_of_questions_is_bounded(tmp_path: Path) -> None:
     assert 0 < len(board.named) <= 4_096
     small = dataclasses.replace(board, rankings={}, cache_bytes=0)
     for n in range(100):
-        small.ranking(board.catalog.policies.by_name["default"], None, f"task {n}", None)
+        small.ranking(board.catalog.policies.active(RouteQuery()).policy, None, f"task {n}", None)
     assert 0 < len(small.rankings) <= 16
 
 
