@@ -11,13 +11,14 @@ import pytest
 from store.parameters import ParameterContract
 from store.prices import PriceContract
 from store.samples import T0, T1, T2, entry, plan, provider, request, result, run
+from store.syncs import SyncContract
 
 from analytics.errors import BadRows, StoreUnavailable, UnknownName
 from analytics.store import Batch, Store, Tally, new_id, stable_id
 from analytics.store.rows import id_number
 
 
-class StoreContract(ParameterContract, PriceContract):
+class StoreContract(ParameterContract, PriceContract, SyncContract):
     """What holds for every store."""
 
     # -- life --------------------------------------------------------------------------------------------------
