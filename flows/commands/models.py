@@ -27,8 +27,8 @@ _SHOWN = {"context_window": "ctx_length"}  # an override's column, and the catal
 _NAMED = 10  # models that are named in a sentence; of more there is the number
 _LISTED = {
     "id": "id", "model_type": "type", "capabilities": "capabilities", "ctx_length": "context", "pricing_input": "USD/M in",
-    "pricing_output": "USD/M out", "price_source": "price from", "cost_tier": "tier", "priority": "priority", "is_available": "available",
-    "is_active": "active", "is_enabled": "enabled", "is_simulated": "simulated",
+    "pricing_output": "USD/M out", "cost_tier": "tier", "priority": "priority", "is_available": "available", "is_active": "active",
+    "is_enabled": "enabled", "is_simulated": "simulated",
 }  # fmt: skip  # a column of the catalog -> its title in the table
 
 
@@ -41,17 +41,24 @@ WithCapability = Annotated[str | None, typer.Option("--capability", help="Only m
 def list_models(
     provider: OfProvider = None, cost_tier: OfTier = None, capability: WithCapability = None, json: Json = False
 ) -> None:
-    """The catalog: what is available, what is active (benchmarked), what it costs."""
+    """The catalog: what is available, what is active (benchmarked), what it costs (~: as a price library estimates)."""
     with open_store(load_settings()) as store:
-        rows = _matching(store, provider, cost_tier, capability, None if json else tuple(_LISTED))
+        columns = None if json else (*_LISTED, "is_price_estimated")
+        rows = _matching(store, provider, cost_tier, capability, columns)
     if json:
         render.show_json_lines(rows)
         return
     for row in rows:
         row["capabilities"] = list(row["capabilities"])
-        row["price_source"] = whose(row["price_source"], row["pricing_input"], row["pricing_output"])
+        row |= {name: _price(row[name], row["is_price_estimated"]) for name in ("pricing_input", "pricing_output")}
     shown = [{title: row[name] for name, title in _LISTED.items()} for row in rows]
     render.show_rows(None, shown, "No model matches; 'scorehouse models sync' asks the providers what they serve.")
+
+
+def _price(price: float | None, estimated: bool | None) -> float | str:
+    if price is None:
+        return "unknown"
+    return f"~{render.cell(price)}" if estimated else price
 
 
 @models.command("show")

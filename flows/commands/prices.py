@@ -1,6 +1,5 @@
 """`scorehouse prices`: what models cost, who says so, and what is done about a price that is wrong."""
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -32,6 +31,18 @@ _FIGURES = {
     "cached_input_price_per_m": "USD/M cached",
 }
 
+# The columns of the view `catalog` that are about a price -> what they are called here.
+_CATALOG = {
+    "id": "model",
+    "provider_id": "provider",
+    "pricing_input": "input_price_per_m",
+    "pricing_output": "output_price_per_m",
+    "pricing_cached_input": "cached_input_price_per_m",
+    "price_source": "source",
+    "is_price_estimated": "is_estimated",
+    "price_id": "price_id",
+}
+
 
 @prices.command("list")
 def list_prices(
@@ -44,7 +55,7 @@ def list_prices(
     with open_store(load_settings()) as store:
         if provider:
             find_row(store, "provider_registry", provider, "provider")
-        rows = _waiting(store) if quarantined else [_in_force(row) for row in store.select("catalog", order="id").items]
+        rows = _waiting(store) if quarantined else _all_in_force(store)
         waiting = store.select("quarantined_prices", page=1, per_page=1).total
     rows = [
         row
@@ -96,10 +107,9 @@ def set_price(
     from flows.jobs.prices import set_price as set_one
 
     settings = load_settings()
-    figures = _figures(input_price, output_price, cached_input)
     with open_store(settings) as store:
         row = find_row(store, "catalog", model, "model")
-        set_one(settings, store, row, figures, now_text())
+        set_one(settings, store, row, (input_price, output_price, cached_input), now_text())
         publish(settings, store)
         now = _in_force(find_row(store, "catalog", model, "model"))
     _tell(now, as_json=json)
@@ -151,7 +161,7 @@ def reprice(
 
     if not reason.strip():
         raise UsageError("--reason is empty: say why the price was wrong.")
-    figures = _figures(input_price, output_price, cached_input)
+    figures = (input_price, output_price, cached_input)
     report = reprice_results(load_settings(), price, figures, reason, now_text(), dry_run=dry_run)
     if json:
         render.show_json(report.to_dict())
@@ -170,18 +180,13 @@ def _whose(row: Mapping[str, Any]) -> str:
     return whose(row["source"], row["input_price_per_m"], row["output_price_per_m"])
 
 
+def _all_in_force(store: Store) -> list[Row]:
+    return [_in_force(row) for row in store.select("catalog", order="id", columns=tuple(_CATALOG)).items]
+
+
 def _in_force(row: Row) -> Row:
     """A row of the view `catalog` as a price."""
-    return {
-        "model": row["id"],
-        "provider": row["provider_id"],
-        "input_price_per_m": row["pricing_input"],
-        "output_price_per_m": row["pricing_output"],
-        "cached_input_price_per_m": row["pricing_cached_input"],
-        "source": row["price_source"],
-        "is_estimated": row["is_price_estimated"],
-        "price_id": row["price_id"],
-    }
+    return {name: row[column] for column, name in _CATALOG.items()}
 
 
 def _waiting(store: Store) -> list[Row]:
@@ -198,12 +203,6 @@ def _described(price: Row, in_force: str | None) -> Row:
     return {name: value for name, value in named.items() if name not in {"provider_id", "model_id"}} | {
         "status": status
     }
-
-
-def _figures(*figures: float | None) -> tuple[float | None, ...]:
-    if any(figure is not None and math.isnan(figure) for figure in figures):
-        raise UsageError("A price is a number of USD per 1M tokens; nan is none.")
-    return figures
 
 
 def _tell(now: Row, *, as_json: bool) -> None:
