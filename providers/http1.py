@@ -104,8 +104,8 @@ class Connection:
     def is_usable_again(self) -> bool:
         """Whether all was said on either side, so that another request may follow; then it may."""
         said_all = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
-        spoke_on = bool(self._unfed or self._h11.trailing_data[0] or self.wire.is_readable)
-        if not said_all or spoke_on or self._is_broken:
+        is_silent = not (self._unfed or self.wire.is_readable) and self._h11.trailing_data == (b"", False)
+        if not (said_all and is_silent) or self._is_broken:
             return False
         self._h11.start_next_cycle()
         self.idle_since = time.monotonic()

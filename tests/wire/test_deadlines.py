@@ -48,6 +48,39 @@ async def test_a_stall_in_the_stream_ends_at_the_idle_deadline(ask: Ask, before:
     assert seen.headers_ms is not None
 
 
+@pytest.mark.parametrize("which", ["idle_ms", "total_ms"])
+@pytest.mark.parametrize("finish", [None, "stop"])
+async def test_what_came_before_a_deadline_counts_though_nobody_has_read_it_yet(which: str, finish: str | None) -> None:
+    """A stream is read in batches: the last one is not whole when the deadline passes."""
+    read = asyncio.Event()
+
+    async def script(c: Conversation) -> None:
+        await c.start()
+        await c.chunk(data(said("a")))
+        asyncio.get_running_loop().call_later(0.005, read.set)
+        await read.wait()
+        await c.chunk(data(said("b", finish)))
+        await c.stall()
+
+    async with serving(script) as provider, open_client(CHAT) as client:
+        seen = await request(client, provider.spec(), deadlines=replace(SOON, **{which: 40}))
+    assert seen.response_text == "ab"
+    assert seen.outcome == ("ok" if finish else "failed")
+
+
+async def test_bytes_hold_off_the_idle_deadline_though_nobody_has_read_them_yet(ask: Ask) -> None:
+    async def script(c: Conversation) -> None:
+        await c.start()
+        for _ in range(20):
+            await c.chunk(data(said("a")))
+            await asyncio.wait({asyncio.ensure_future(c.never.wait())}, timeout=0.01)
+        await c.chunk(data(said("b", "stop")))
+        await c.end()
+
+    seen = await ask(script, deadlines=replace(SOON, idle_ms=150))  # of which 50 may be a batch's
+    assert (seen.outcome, seen.response_text) == ("ok", "a" * 20 + "b")
+
+
 @pytest.mark.parametrize("drop", [b"a", data(said("a")), b": still here\n\n"])
 async def test_a_drip_that_outlives_every_idle_deadline_ends_at_the_total(ask: Ask, drop: bytes) -> None:
     async def script(c: Conversation) -> None:

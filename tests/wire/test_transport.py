@@ -179,6 +179,73 @@ async def test_an_ordinary_request_raises_our_errors(unused_port: int) -> None:
             await client.get("ftp://127.0.0.1/")
 
 
+async def test_a_connection_to_somewhere_else_makes_room() -> None:
+    async with serving(plain) as one, serving(plain) as other, open_client(CHAT, connections=1) as client:
+        for provider in (one, one, other, other, one):
+            assert (await client.get(provider.spec().base_url)).status_code == 200
+    assert (one.connections, other.connections) == (2, 1)
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(plain) as provider, open_client(provider.spec()) as client:
+        await client.get("/")
+        monkeypatch.setattr("providers.transport.KEEPALIVE_S", -1.0)
+        await client.get("/")
+    assert provider.connections == 2
+
+
+async def test_who_waits_for_a_connection_waits_in_order_and_may_leave() -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def script(c: Conversation) -> None:
+        arrived.set()
+        await go_on.wait()
+        await plain(c)
+
+    async with serving(script) as provider, open_client(provider.spec(), connections=1) as client:
+        first = asyncio.create_task(client.get("/first"))
+        await arrived.wait()
+        with pytest.raises(Stalled) as caught:
+            await client.get("/late", timeout=httpx.Timeout(5, pool=0.02))
+        waiting = [asyncio.create_task(client.get(path)) for path in ("/left", "/second", "/third")]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        go_on.set()
+        await asyncio.gather(first, *waiting[1:])
+    assert caught.value.error_type == "timeout_first_byte"
+    assert [line.split()[1] for line, _, _ in provider.requests] == ["/first", "/second", "/third"]
+    assert provider.connections == 1
+
+
+async def test_a_closed_client_ends_what_is_under_way() -> None:
+    arrived = asyncio.Event()
+
+    async def script(c: Conversation) -> None:
+        arrived.set()
+        await c.stall()
+
+    async with serving(script) as provider:
+        client = open_client(provider.spec())
+        asking = asyncio.create_task(client.get("/"))
+        await arrived.wait()
+        await client.aclose()
+        with pytest.raises(WireError):
+            await asking
+
+
+async def test_an_answer_left_in_the_middle_costs_its_connection_and_no_place() -> None:
+    async def script(c: Conversation) -> None:
+        await c.start()
+        await c.chunk(b"x")
+        await c.stall()
+
+    async with serving(script) as provider, open_client(provider.spec(), connections=1) as client:
+        for _ in range(3):
+            async with client.stream("GET", "/") as response:
+                assert response.status_code == 200
+    assert provider.connections == 3
+
+
 async def test_a_great_request_is_written_whole_and_t0_is_its_last_byte() -> None:
     async with serving(plain) as provider, open_client(provider.spec()) as client:
         marks = Marks()
