@@ -21,20 +21,24 @@ class Aggregates(Protocol):
 
 
 def write_back(store: Aggregates, report: ScoreReport) -> dict[str, int]:
-    """Make `model_metrics` and `daily_aggregates` of the store those that were published; rows written, by table.
+    """Make `model_metrics` and `daily_aggregates` of the store those that were published; rows there now, by table.
 
-    A row whose evidence is gone (a deleted run) is deleted. Kinds that the report does not have stay as they are. Safe to
+    Only rows that changed are written. A row whose evidence is gone (a deleted run) is deleted. Kinds that the report does not have stay as they are. Safe to
     repeat; raises what the store raises.
     """
     written = {}
     for table, keys in _KEYS.items():
         rows = [row for tables in report.tables.values() for row in _rows(table, keys, tables[table])]
         kept = {row["id"] for row in rows}
-        old = [row["id"] for row in store.read_all(table) if bool(row["is_simulated"]) in report.tables]
-        store.write(table, rows)
+        old = {row["id"]: row for row in store.read_all(table) if bool(row["is_simulated"]) in report.tables}
+        store.write(table, [row for row in rows if not _is_in(old.get(row["id"]), row)])
         store.delete(table, [row_id for row_id in old if row_id not in kept])
         written[table] = len(rows)
     return written
+
+
+def _is_in(stored: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
+    return stored is not None and all(stored[name] == value for name, value in row.items())
 
 
 def _rows(name: str, keys: Sequence[str], table: pa.Table) -> list[dict[str, Any]]:
