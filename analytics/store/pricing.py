@@ -23,6 +23,7 @@ FIGURES = ("input_price_per_m", "output_price_per_m", "cached_input_price_per_m"
 ESTIMATED = "genai-prices"  # the source whose figures are not the provider's own
 _SIDES = ("input", "output", "cached input")
 _NONE: Figures = (None, None, None)
+_SOURCES = frozenset(get_args(Source))
 _OURS = frozenset({"admin", "settings"})  # the user's own words: never doubted, and no measure for those of others
 
 
@@ -108,17 +109,15 @@ def offer_of(entry: Mapping[str, Any], source: str) -> Offer:
     `matched_model` where another source than `source` gave the price. Raises BadRows for a source that does not exist.
     """
     named = entry.get("price_source") or source
-    if named not in get_args(Source):
-        raise BadRows(f"{entry.get('external_id')}: price_source: {named!r} is none of {', '.join(get_args(Source))}")
+    if named not in _SOURCES:
+        raise BadRows(f"{entry.get('external_id')}: price_source: {named!r} is none of {', '.join(sorted(_SOURCES))}")
     problem = entry.get("price_problem")
-    figures = []
-    for name, side in zip(FIGURES, _SIDES, strict=True):
-        value = entry.get(name)
-        figure = None if value is None else _figure(value)
+    one, two, three = given = tuple(map(entry.get, FIGURES))
+    known = _figure(one), _figure(two), _figure(three)
+    for side, value, figure in zip(_SIDES, given, known, strict=True):
         if value is not None and figure is None:
             problem = problem or f"the {side} price {value!s:.80} is no price"
-        figures.append(figure)
-    known = _NONE if problem else (figures[0], figures[1], figures[2])
+    known = _NONE if problem else known
     return Offer(cast("Source", named), known, problem, entry.get("source_version"), entry.get("matched_model"))
 
 
@@ -185,7 +184,7 @@ def _doubt(offer: Offer, before: Figures | None, limits: PriceLimits) -> str | N
 
 def _figure(value: Any) -> float | None:
     """A number that can be a price: finite, not negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     try:
         figure = float(value)
