@@ -19,17 +19,19 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self, cast
 
 import httpx
+import orjson
 
 from providers.arrivals import Arrival
 from providers.catalog import fetch_catalog
 from providers.dialects import DIALECTS
 from providers.dialects.deltas import Delta, Failure, Finish, Reasoning, Text, ToolCall, UsageDelta
 from providers.errors import Garbled, WireError
-from providers.records import Prompt, ProviderSpec
+from providers.measure import measure
+from providers.records import Deadlines, Dialect, Prompt, ProviderSpec
 from providers.redact import EXCERPT_BYTES, excerpt, label
 from providers.sse import Event, EventReader
 from providers.tally import Tally
@@ -47,7 +49,12 @@ _ERROR_TYPES = {
 _REASONS = {"stop", "length", "tool_calls", "content_filter", "other"}
 _NOW = Arrival(1, 1, 1, "socket")
 _PROMPT = Prompt("How many legs has a spider?")
+_KEY = "sk-canary-0123456789"  # it is among what inputs are spoiled with
+_TIMED = {"tps", "rate_limits"}  # columns of a result that depend on when it came
 _SPEC = ProviderSpec("acme", "custom", "chat", "http://127.0.0.1", "/chat/completions", "/models")
+
+
+Headers = tuple[tuple[str, str], ...]
 
 
 class Wrong(Exception):
@@ -79,6 +86,7 @@ class Bench:
     def __init__(self, reader: type[EventReader] = EventReader) -> None:
         self._reader = reader
         self._runner = asyncio.Runner()
+        self._status, self._headers = 200, cast("Headers", ())
         self._pieces: list[bytes] = []
         self._client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer), trust_env=False)
 
@@ -106,6 +114,8 @@ class Bench:
                 seen[error.error_type] += 1
             case "listing":
                 self._listing(one, seen)
+            case "answer":
+                self._measure(one, seen)
         return seen
 
     def _stream(self, one: Input, seen: Counter[str]) -> None:
@@ -159,7 +169,7 @@ class Bench:
     def _listing(self, one: Input, seen: Counter[str]) -> None:
         ends = []
         for pieces in one.pieces:
-            self._pieces = pieces
+            self._status, self._headers, self._pieces = 200, (("content-type", "application/json"),), pieces
             try:
                 catalog = self._runner.run(fetch_catalog(self._client, _SPEC, None))
                 ends.append(("read", len(catalog.models), repr(catalog)))
@@ -171,8 +181,26 @@ class Bench:
         seen[f"listing {ends[0][0]}"] += 1
         seen["models"] += ends[0][1]
 
+    def _measure(self, one: Input, seen: Counter[str]) -> None:
+        spec = replace(_SPEC, dialect=cast("Dialect", one.dialect))
+        rows = []
+        for pieces in one.pieces:
+            self._status, self._headers, self._pieces = one.status, one.headers, pieces
+            asking = measure(self._client, spec, "m", _PROMPT, api_key=_KEY, deadlines=Deadlines(), request_id="r")
+            row = asdict(self._runner.run(asking))
+            orjson.dumps(row)
+            if _KEY in repr(row):
+                raise Wrong(f"the key is in the row: {row}")
+            if row["error_type"] == "content_type":
+                row["error_message"] = None  # it shows the first bytes that came
+            rows.append({name: row[name] for name in row if not name.endswith("_ms") and name not in _TIMED})
+        if any(row != rows[0] for row in rows):
+            raise Wrong("an answer that is cut otherwise is measured otherwise:\n  " + "\n  ".join(map(str, rows)))
+        seen[f"measured {rows[0]['outcome']}"] += 1
+
     def _answer(self, _: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"content-type": "application/json"}, stream=_Pieces(self._pieces))
+        headers = [(name, text.encode("utf-8")) for name, text in self._headers]
+        return httpx.Response(self._status, headers=headers, stream=_Pieces(self._pieces))
 
 
 class _Pieces(httpx.AsyncByteStream):
@@ -226,14 +254,14 @@ def _sane(deltas: list[Delta]) -> None:
     for delta in deltas:
         match delta:
             case Text(text) | Reasoning(text):
-                good = isinstance(text, str) and text
+                good = isinstance(text, str) and text != ""
             case ToolCall():
                 good = delta.index >= 0 and isinstance(delta.arguments, str)
             case UsageDelta(usage):
                 numbers = [value for value in asdict(usage).values() if value is not None]
                 good = all(math.isfinite(number) and 0 <= number < 1e16 for number in numbers)
             case Finish():
-                good = delta.reason in _REASONS and delta.raw
+                good = delta.reason in _REASONS and delta.raw != ""
             case Failure(error):
                 _sane_error(error)
                 good = True
@@ -246,7 +274,7 @@ def _sane(deltas: list[Delta]) -> None:
 def _sane_error(error: WireError) -> None:
     if error.error_type not in _ERROR_TYPES or not error.message or not isinstance(error.message, str):
         raise Wrong(f"not an error to be: {error!r}")
-    if len(excerpt(error.message, ("sk-canary-0123456789",)).encode()) > EXCERPT_BYTES:
+    if len(excerpt(error.message, (_KEY,)).encode()) > EXCERPT_BYTES:
         raise Wrong("an excerpt that is too long")
     (label(error.error_code) or "").encode()
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from .vendors import VENDORS, Vendor
 
-Kind = Literal["stream", "body", "error", "listing"]
+Kind = Literal["stream", "body", "error", "listing", "answer"]
 Draw = random.Random
 
 _SEPARATOR = re.compile(rb"(\n\n)")
@@ -33,15 +33,29 @@ _VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+_HEADERS = (
+    "", " ", "0", "-1", "nan", "inf", "1e999", "9" * 400, "1.5.5", "6m0s", "0x10", "1_000", "\u0661\u0662", "2026-13-45T99:99:99Z", "2026-11-21T04:15:00Z",
+    "Fri, 31 Feb 2026 25:61:61 GMT", "Fri, 01 Jan 2100 00:00:00 GMT", "99999-01-01T00:00:00Z", "\xe9\xff", "sk-canary-0123456789", "a" * 5000,
+)  # fmt: skip
+_CONTENT_TYPES = (
+    *["text/event-stream"] * 6, *["application/json"] * 3, "", "text/html; charset=utf-8", "text/event-stream; charset=utf-16", "APPLICATION/JSON",
+    "application/problem+json", "text/plain", ";", "\xff",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input and how to read it. `status` is that of an error; `pieces` are the ways it is cut, the first is whole."""
+    """One input and how to read it; `pieces` are the ways it is cut, the first is whole.
+
+    A stream, a body and an error are a decoder's own food, an answer is a whole HTTP answer to a measurement.
+    """
 
     kind: Kind
     dialect: str
     data: bytes
     pieces: tuple[list[bytes], ...]
     status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Seedling = tuple[str, int, bytes]  # dialect, status, what was sent
@@ -70,13 +84,21 @@ _DOCUMENTS: tuple[Seedling, ...] = (
 
 def _seedlings() -> dict[Kind, list[Seedling]]:
     """What the vendors send, by kind."""
-    found: dict[Kind, list[Seedling]] = {"stream": [], "body": list(_DOCUMENTS), "error": [], "listing": []}
+    found: dict[Kind, list[Seedling]] = {
+        "stream": [],
+        "body": list(_DOCUMENTS),
+        "error": [],
+        "listing": [],
+        "answer": [],
+    }
     for vendor in VENDORS:
         found["listing"] += [(_by(vendor), 200, page) for page in vendor.pages.values()]
         for reply in (*vendor.replies.values(), vendor.wrong_key):
             if reply is not None:
                 answers: Kind = "body" if "json" in reply.content_type else "stream"
-                found[answers if reply.status == 200 else "error"].append((_by(vendor), reply.status, reply.body))
+                seedling = (_by(vendor), reply.status, reply.body)
+                found[answers if reply.status == 200 else "error"].append(seedling)
+                found["answer"].append(seedling)
     return found
 
 
@@ -88,15 +110,26 @@ _KEYS: list[str] = []
 def make(seed: int, index: int) -> Input:
     """The input of this number: the same for ever."""
     draw = random.Random(f"{seed}/{index}")
-    kind: Kind = draw.choices(("stream", "body", "error", "listing"), (84, 6, 6, 4))[0]
+    kind: Kind = draw.choices(("stream", "body", "error", "listing", "answer"), (82, 5, 5, 4, 4))[0]
     dialect, status, data = draw.choice(_SEEDLINGS[kind])
+    headers = _headers(draw) if kind == "answer" else ()
     for _ in range(draw.choice((1, 1, 1, 2, 2, 3, 5, 9))):
-        data = draw.choices(*_LEVELS[kind == "stream"])[0](draw, data)
+        data = draw.choices(*_LEVELS[kind in {"stream", "answer"}])[0](draw, data)
     if draw.random() < 0.0005:
         data = _enormous(draw, data)
     if draw.random() < 0.02:
         dialect = draw.choice(("chat", "messages"))
-    return Input(kind, dialect, data, _pieces(draw, data), status)
+    return Input(kind, dialect, data, _pieces(draw, data), status, headers)
+
+
+def _headers(draw: Draw) -> tuple[tuple[str, str], ...]:
+    """Those of some vendor, with strange values here and there."""
+    known = {**draw.choice(VENDORS).headers, "retry-after": "2", "retry-after-ms": "1800"}
+    drawn = {name: draw.choice(_HEADERS) if draw.random() < 0.2 else text for name, text in known.items()}
+    drawn["content-type"] = draw.choice(_CONTENT_TYPES)
+    if draw.random() < 0.02:
+        drawn["content-encoding"] = draw.choice(("gzip", "identity", "br, gzip", "sk-canary-0123456789"))
+    return tuple(drawn.items())
 
 
 def _pieces(draw: Draw, data: bytes) -> tuple[list[bytes], ...]:
