@@ -25,7 +25,9 @@ def demo(
 ) -> None:
     """Sync, measure, score and route on three simulated providers, its flows under Prefect; all in SCOREHOUSE_HOME/demo."""
     home = load_settings().home.path / "demo"
-    settings = load_settings(home)
+    # A project that is configured is production's: the simulated providers are none of its business.
+    elsewhere = dict.fromkeys(("supabase_url", "supabase_service_role_key", "supabase_db_url"))
+    settings = load_settings(home).model_copy(update=elsewhere)
     (home / "prefect").mkdir(parents=True, exist_ok=True)
     # Prefect reads its environment when it is imported: its state lies in the demo's folder, its server runs for the demo alone.
     os.environ |= {

@@ -1,9 +1,13 @@
 """The main job with a Supabase project as its store, set by the environment alone."""
 
+import os
+
 import pytest
 from e2e.conftest import Run
 from house import AURORA, House
 from supabase_project import Project
+
+from flows.settings import Settings
 
 
 @pytest.fixture
@@ -58,3 +62,13 @@ def test_no_secret_is_shown_when_the_project_is_away(run: Run, house: House, mon
     assert ran.code == 1
     assert "could not be reached" in ran.err
     assert "canary" not in ran.out + ran.err
+
+
+def test_the_demo_leaves_a_configured_project_alone(run: Run, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://production.example")
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "key")
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # the command sets some variables for good
+    used = list[Settings]()
+    monkeypatch.setattr("flows.demo.run_demo", lambda settings, *_, **__: used.append(settings))
+    assert run("demo").code == 0
+    assert (used[0].supabase_url, used[0].supabase_service_role_key, used[0].supabase_db_url) == (None, None, None)
