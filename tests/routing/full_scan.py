@@ -4,7 +4,8 @@ It shares no code with the lookup. Given the rows that were published, it says w
 and how many models each reason rejected.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, sqrt
@@ -24,16 +25,31 @@ class World:
     tasks: Sequence[tuple[str, str]]
     scores: Sequence[Row]
     now: float
-    priority_weight: float = 0.3
-    quality_weight: float = 0.7
     tie_delta: float = 0.01
+    allowed: Sequence[tuple[str | None, str | None, str]] = ()  # tenant, role, model
+    policies: Sequence[Row] = ()  # as published, one version each
 
-    def row(self, model: str, scope: str, name: str | None, agent: str | None = None) -> Row | None:
-        return self.by_key.get((model, scope, name, agent))
+    def row(self, model: str, scope: str, name: str | None, *who: str | None) -> Row | None:
+        return self.by_key.get((model, scope, name, *(who or (None, None))))
 
     @cached_property
     def by_key(self) -> dict[tuple[Any, ...], Row]:
-        return {(row["model"], row["scope"], row["task_type"], row["agent"]): row for row in self.scores}
+        keys = ("model", "scope", "task_type", "agent", "tenant_id")
+        return {tuple(row[key] for key in keys): row for row in self.scores}
+
+    @cached_property
+    def by_group(self) -> dict[tuple[Any, ...], dict[str, Row]]:
+        groups: dict[tuple[Any, ...], dict[str, Row]] = {}
+        for (model, *group), row in self.by_key.items():
+            groups.setdefault(tuple(group), {})[model] = row
+        return groups
+
+    @cached_property
+    def models_of_agent(self) -> dict[str, list[str]]:
+        keys: dict[str, list[str]] = {}
+        for row in self.agents:
+            keys.setdefault(row["agent"], []).append(row["model"])
+        return keys
 
     @cached_property
     def seen(self) -> dict[str, float]:
@@ -44,8 +60,115 @@ class World:
         return latest
 
     @cached_property
+    def of_tenant(self) -> dict[str | None, set[str]]:
+        keys: dict[str | None, set[str]] = {}
+        for tenant, role, key in self.allowed:
+            if tenant is not None and role is None:
+                keys.setdefault(tenant, set()).add(key)
+        return keys
+
+    @cached_property
+    def of_role(self) -> dict[tuple[str | None, str | None], set[str]]:
+        keys: dict[tuple[str | None, str | None], set[str]] = {}
+        for tenant, role, key in self.allowed:
+            if role is not None:
+                keys.setdefault((tenant, role), set()).add(key)
+        return keys
+
+    @cached_property
     def of_agent(self) -> dict[tuple[str, str], Row]:
         return {(row["agent"], row["model"]): row for row in self.agents}
+
+
+@dataclass
+class Rules:
+    """What ranks, and which limits hold."""
+
+    weights: dict[str, float]
+    fades_k: float | None
+    sort: str | None
+    limits: dict[str, Any]
+    tie_delta: float
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {"weights": {"priority": 0.3, "quality": 0.7}},
+    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 10},
+    "cheapest": {"sort": "price"},
+    "fastest": {"sort": "latency"},
+    "best": {"weights": {"quality": 1}},
+    "balanced": {"weights": {"priority": 0.1, "quality": 0.45, "latency": 0.15, "cost": 0.15, "reliability": 0.15}},
+}
+NAMES = ("priority", "quality", "latency", "cost", "reliability")
+FIELDS = [
+    "allow",
+    "deny",
+    "only",
+    "ignore",
+    "need",
+    "max_tier",
+    "max_price",
+    "max_usd_per_query",
+    "min_context",
+    "max_ttft_p95_ms",
+    "max_latency_p95_ms",
+    "min_tps",
+    "max_failure_rate",
+    "min_quality",
+    "min_samples",
+    "max_age_s",
+]
+
+
+def rules_of(world: World, query: RouteQuery) -> Rules:
+    """The active policies from everyone's to the user's, then the one that is named; limits add up, the last one ranks."""
+    owners = [(None, None, None)]
+    owners += [(query.tenant, None, None)] if query.tenant else []
+    tenants = [None, query.tenant] if query.tenant else [None]
+    owners += [(tenant, query.agent, None) for tenant in tenants] if query.agent else []
+    owners += [(tenant, None, query.user) for tenant in tenants] if query.user else []
+    mine = {
+        owner: [row for row in world.policies if (row["tenant_id"], row["agent"], row["user_id"]) == owner]
+        for owner in owners
+    }
+
+    def named(name: str) -> dict[str, Any]:
+        for owner in reversed(owners):
+            for row in mine[owner]:
+                if row["name"] == name:
+                    return json.loads(row["rules"]) or PRESETS[name]
+        return PRESETS[name]
+
+    stack = [named(row["name"]) for owner in owners for row in mine[owner] if row["is_active"]]
+    if query.policy:
+        stack.append(named(query.policy))
+    last = (stack or [PRESETS["default"]])[-1]
+    limits = dict(query.limits)
+    for rules in stack:
+        for field, value in rules.get("limits", {}).items():
+            limits[field] = stricter(field, limits.get(field), value)
+    weights = last.get("weights", {"priority": 0.3, "quality": 0.7})
+    fades_k, sort = last.get("fades_k"), last.get("sort")
+    if query.weights is not None:
+        weights, fades_k, sort = dict(zip(NAMES, query.weights, strict=True)), None, None
+    total = 0.0
+    for name in NAMES:
+        total += weights.get(name, 0.0)
+    if abs(total - 1) >= 1e-9:
+        weights = {name: weight / total for name, weight in weights.items()}
+    return Rules(weights, fades_k, query.sort or sort, limits, last.get("tie_delta", world.tie_delta))
+
+
+def stricter(field: str, one: Any, other: Any) -> Any:
+    if one is None:
+        return other
+    if field in ("allow", "only"):
+        return [name for name in one if name in other]
+    if field in ("deny", "ignore", "need"):
+        return [*one, *other]
+    if field == "max_tier":
+        return TIERS[min(TIERS.index(one), TIERS.index(other))]
+    return min(one, other) if field.startswith("max") else max(one, other)
 
 
 @dataclass
@@ -62,8 +185,11 @@ def experience(world: World, query: RouteQuery, key: str) -> tuple[float, float,
     if query.task is None and query.domain is None:
         return rated(world.row(key, "overall", None))
     if query.task is not None:
-        if query.agent is not None and (own := rated(world.row(key, "task", query.task, query.agent), feedback=True)):
-            return own
+        who = [(query.agent, query.tenant), (query.agent, None)] if query.agent else []
+        who += [(None, query.tenant)] if query.tenant else []
+        for agent, tenant in who:
+            if own := rated(world.row(key, "task", query.task, agent, tenant), feedback=True):
+                return own
         if everyone := rated(world.row(key, "task", query.task), feedback=True):
             return everyone
     domains = [query.domain] if query.domain is not None else sorted(d for t, d in world.tasks if t == query.task)
@@ -102,7 +228,7 @@ def agent_row(world: World, query: RouteQuery, key: str) -> Row | None:
     return row if row is not None and (query.tenant is None or row["tenant_id"] in (None, query.tenant)) else None
 
 
-def tests(world: World, query: RouteQuery, model: Row) -> list[tuple[str, bool]]:
+def tests(world: World, query: RouteQuery, limits: Mapping[str, Any], model: Row) -> list[tuple[str, bool]]:
     """Every limit that is set, in order, and whether the model passes it."""
     key, provider = model["id"], model["provider_id"]
     whole = world.row(key, "overall", None) or {}
@@ -116,56 +242,49 @@ def tests(world: World, query: RouteQuery, model: Row) -> list[tuple[str, bool]]
     def high_enough(value: float | None, bound: float) -> bool:
         return query.allow_unknown if value is None else value >= bound
 
-    found: list[tuple[str, bool]] = []
-    if query.allow is not None:
-        found.append(("allow", key in query.allow))
-    if query.deny:
-        found.append(("deny", key not in query.deny))
-    if query.only is not None:
-        found.append(("only", provider in query.only))
-    if query.ignore:
-        found.append(("ignore", provider not in query.ignore))
-    if query.need:
-        capabilities = model["capabilities"]
-        found.append(("need", set(query.need) <= set(capabilities) if capabilities else query.allow_unknown))
-    if query.max_tier is not None:
-        found.append(("max_tier", low_enough(tier, TIERS.index(query.max_tier))))
-    if query.max_usd_per_query is not None:
-        found.append(("max_usd_per_query", low_enough(usd, query.max_usd_per_query)))
-    if query.min_context is not None:
-        found.append(("min_context", high_enough(model["ctx_length"], query.min_context)))
-    if query.max_ttft_p95_ms is not None:
-        found.append(("max_ttft_p95_ms", low_enough(whole.get("ttft_p95_ms"), query.max_ttft_p95_ms)))
-    if query.max_latency_p95_ms is not None:
-        found.append(("max_latency_p95_ms", low_enough(whole.get("latency_p95_ms"), query.max_latency_p95_ms)))
-    if query.min_tps is not None:
-        found.append(("min_tps", high_enough(whole.get("tps_mean"), query.min_tps)))
-    if query.max_failure_rate is not None:
-        found.append(("max_failure_rate", low_enough(whole.get("failure_rate"), query.max_failure_rate)))
-    if query.min_quality is not None:
-        found.append(("min_quality", high_enough(known[0] if known else None, query.min_quality)))
-    if query.min_samples is not None:
-        found.append(("min_samples", high_enough(known[1] if known else None, query.min_samples)))
-    if query.max_age_s is not None:
-        found.append(("max_age_s", high_enough(world.seen.get(key), world.now - query.max_age_s)))
-    return found
+    def cheap_enough(prices: Any) -> bool:
+        pairs = zip((model["pricing_input"], model["pricing_output"]), prices, strict=True)
+        return all(bound is None or low_enough(price, bound) for price, bound in pairs)
+
+    capabilities = model["capabilities"]
+    passes: dict[str, Callable[[Any], bool]] = {
+        "allow": lambda keys: key in keys,
+        "deny": lambda keys: key not in keys,
+        "only": lambda names: provider in names,
+        "ignore": lambda names: provider not in names,
+        "need": lambda names: set(names) <= set(capabilities) if capabilities else query.allow_unknown,
+        "max_tier": lambda name: low_enough(tier, TIERS.index(name)),
+        "max_price": cheap_enough,
+        "max_usd_per_query": lambda bound: low_enough(usd, bound),
+        "min_context": lambda bound: high_enough(model["ctx_length"], bound),
+        "max_ttft_p95_ms": lambda bound: low_enough(whole.get("ttft_p95_ms"), bound),
+        "max_latency_p95_ms": lambda bound: low_enough(whole.get("latency_p95_ms"), bound),
+        "min_tps": lambda bound: high_enough(whole.get("tps_mean"), bound),
+        "max_failure_rate": lambda bound: low_enough(whole.get("failure_rate"), bound),
+        "min_quality": lambda bound: high_enough(known[0] if known else None, bound),
+        "min_samples": lambda bound: high_enough(known[1] if known else None, bound),
+        "max_age_s": lambda bound: high_enough(world.seen.get(key), world.now - bound),
+    }
+    return [(field, passes[field](limits[field])) for field in FIELDS if field in limits]
 
 
 def unusable(world: World, query: RouteQuery, model: Row) -> str | None:
-    if not model["is_available"]:
-        return "unavailable"
-    if not model["is_enabled"]:
-        return "disabled"
-    if model["model_type"] != query.model_type:
-        return "model_type"
-    if query.agent is not None:
-        row = agent_row(world, query, model["id"])
-        if row is None or not row["is_enabled"]:
-            return "agent"
-    whole = world.row(model["id"], "overall", None) or {}
-    if whole.get("failure_rate") == 1 and (whole["requests"] or 0) >= 3:
-        return "failing"
-    return None
+    """The first reason in order that is no limit of the query."""
+    key, whole = model["id"], world.row(model["id"], "overall", None) or {}
+    row = agent_row(world, query, key) or {}
+    of_tenant, of_role = world.of_tenant.get(query.tenant, set()), set()
+    for tenant in {None, query.tenant}:
+        of_role |= world.of_role.get((tenant, query.role), set())
+    reasons = {
+        "unavailable": not model["is_available"],
+        "disabled": not model["is_enabled"],
+        "model_type": model["model_type"] != query.model_type,
+        "agent": query.agent is not None and not row.get("is_enabled"),
+        "tenant": bool(of_tenant) and key not in of_tenant,
+        "role": query.role is not None and key not in of_role,
+        "failing": whole.get("failure_rate") == 1 and (whole["requests"] or 0) >= 3,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def expected_loss(gap: float, se: float) -> float:
@@ -184,46 +303,64 @@ class Rated:
     sorting: float
 
 
-def rate(world: World, query: RouteQuery, model: Row) -> Rated:
+def rate(world: World, query: RouteQuery, rules: Rules, model: Row) -> Rated:
     known = experience(world, query, model["id"])
     override = None
     if query.agent is not None:
         override = (agent_row(world, query, model["id"]) or {}).get("priority_override")
     base = (model["priority"] if override is None else override) / 100
-    score = world.priority_weight * base + world.quality_weight * known[0] if known else base
     whole = world.row(model["id"], "overall", None) or {}
+    weight = {name: rules.weights.get(name, 0.0) for name in NAMES}
+    if known is None:
+        score = (weight["priority"] + weight["quality"]) * base
+    else:
+        share = faded(rules, known[1])
+        score = share * base + (weight["quality"] + (weight["priority"] - share)) * known[0]
+    slow, price, failures = whole.get("latency_p50_ms"), blended(model), whole.get("failure_rate")
+    score += weight["latency"] * (0 if slow is None else 2_000 / (2_000 + slow))
+    score += weight["cost"] * (0 if price is None else 1 / (1 + price))
+    score += weight["reliability"] * (0 if failures is None else 1 - failures)
     figures = {
         "price": cost(model, query),
-        "latency": whole.get("latency_p50_ms"),
+        "latency": slow,
         "throughput": None if whole.get("tps_mean") is None else -whole["tps_mean"],
         "quality": -known[0] if known else None,
         None: 0,
     }
-    figure = figures[query.sort]
+    figure = figures[rules.sort]
     return Rated(model, score, known, cost(model, query), inf if figure is None else figure)
 
 
-def ties(world: World, best: Rated, other: Rated) -> bool:
+def faded(rules: Rules, n: float) -> float:
+    weight = rules.weights.get("priority", 0.0)
+    return weight if rules.fades_k is None else weight * rules.fades_k / (rules.fades_k + n)
+
+
+def ties(rules: Rules, best: Rated, other: Rated) -> bool:
     if other.score == best.score:
         return True
     if best.known is None or other.known is None:
         return False
-    gap = max(best.known[0] - other.known[0], (best.score - other.score) / world.quality_weight)
-    return expected_loss(gap, sqrt(best.known[2] ** 2 + other.known[2] ** 2)) < world.tie_delta
+    weight = rules.weights.get("quality", 0.0) + (rules.weights.get("priority", 0.0) - faded(rules, best.known[1]))
+    if weight <= 0:
+        return False
+    gap = max(best.known[0] - other.known[0], (best.score - other.score) / weight)
+    return expected_loss(gap, sqrt(best.known[2] ** 2 + other.known[2] ** 2)) < rules.tie_delta
 
 
 def route(world: World, query: RouteQuery) -> Expected:
+    rules = rules_of(world, query)
     rejected: dict[str, int] = {}
     fitting, failing = [], []
     for model in world.models:
         reason = unusable(world, query, model)
         if reason is None:
-            failed = [name for name, passed in tests(world, query, model) if not passed]
+            failed = [name for name, passed in tests(world, query, rules.limits, model) if not passed]
             reason = failed[0] if failed else None
             if len(failed) == 1:
                 failing.append(failed[0])
         if reason is None:
-            fitting.append(rate(world, query, model))
+            fitting.append(rate(world, query, rules, model))
         else:
             rejected[reason] = rejected.get(reason, 0) + 1
     if not fitting:
@@ -242,8 +379,8 @@ def route(world: World, query: RouteQuery) -> Expected:
 
     fitting.sort(key=rank)
     winner = fitting[0]
-    if query.sort is None and winner.cost is not None:
-        tied = [e for e in fitting[1:] if e.cost is not None and e.cost < winner.cost and ties(world, winner, e)]
+    if rules.sort is None and winner.cost is not None:
+        tied = [e for e in fitting[1:] if e.cost is not None and e.cost < winner.cost and ties(rules, winner, e)]
         if tied:
             winner = min(tied, key=lambda entry: entry.cost or 0.0)
     others = [entry for entry in fitting if entry is not winner]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from routing import full_scan
-from routing.worlds import NOW, NOW_S, accuracy, configure, enabled, model, rating, score, scored
+from routing import column_scan, full_scan
+from routing.worlds import NOW, NOW_S, accuracy, configure, enabled, model, policy, rating, score, scored
 
-from analytics.routing import Lookup, RouteQuery
+from analytics.routing import Lookup, RouteAnswer, RouteQuery
 from analytics.routing.records import SORTS, TIERS
 
 CAPABILITIES = ["text", "vision", "code", "audio"]
@@ -78,15 +78,47 @@ def make_world(rng: random.Random, size: int) -> full_scan.World:
         if rng.random() < 0.9:
             rows.append(score(key, **known(rng), **speed, **times, **asked, cost_per_query=some(rng, 0, 1)))
         rows += [accuracy(key, domain, **known(rng)) for domain in DOMAINS if rng.random() < 0.7]
-        for agent in (None, *AGENTS[:2]):
+        for agent, tenant in WHO:
             kinds = ["feedback", "mixed"] if agent is None else ["feedback", "mixed", "benchmark"]
-            chance = 0.4 if agent is None else 0.2
+            chance = 0.4 if agent is None and tenant is None else 0.2
             rows += [
-                rating(key, task, agent=agent, evidence=rng.choice(kinds), **known(rng))
+                rating(key, task, agent=agent, tenant_id=tenant, evidence=rng.choice(kinds), **known(rng))
                 for task in TASKS
                 if rng.random() < chance
             ]
-    return full_scan.World(models, agents, MAPPED, rows, NOW_S)
+    allowed = [
+        (tenant, role, key)
+        for tenant, role in (("acme", None), (None, "clerk"), ("acme", "clerk"), ("other", "guest"))
+        for key in rng.sample([*keys, "gone/model"], size * 2 // 3)
+    ]
+    return full_scan.World(models, agents, MAPPED, rows, NOW_S, allowed=allowed, policies=POLICIES)
+
+
+POLICIES = [
+    policy("careful", {"weights": {"quality": 1, "reliability": 1}, "limits": {"max_failure_rate": 0.5}}),
+    policy(
+        "cheapest",
+        {"sort": "price", "limits": {"min_quality": 0.7, "deny": ["a/m0001"]}},
+        tenant_id="acme",
+        is_active=True,
+    ),
+    policy(
+        "mine", {"weights": {"cost": 3, "latency": 1, "quality": 0.5}, "tie_delta": 0.05}, user_id="ann", is_active=True
+    ),
+    policy(
+        "slow",
+        {"weights": {"priority": 0.6, "quality": 0.4}, "fades_k": 100.0},
+        agent="coder",
+        tenant_id="other",
+        is_active=True,
+    ),
+    policy("learned", is_active=True, user_id="bob", tenant_id="acme"),
+    policy(
+        "tight", {"limits": {"max_tier": "standard", "ignore": ["d"], "need": ["text"]}}, agent="scribe", is_active=True
+    ),
+]
+WHO = [(None, None), ("scribe", None), ("coder", None), (None, "acme"), ("scribe", "acme"), ("coder", "other")]
+WEIGHTS = ("priority", "quality", "latency", "cost", "reliability")
 
 
 def make_query(rng: random.Random, world: full_scan.World) -> RouteQuery:
@@ -96,6 +128,15 @@ def make_query(rng: random.Random, world: full_scan.World) -> RouteQuery:
         "domain": lambda: rng.choice([*DOMAINS, "law"]),
         "agent": lambda: rng.choice([*AGENTS, "nobody"]),
         "tenant": lambda: rng.choice(["acme", "other", "third"]),
+        "role": lambda: rng.choice(["clerk", "guest", "nobody"]),
+        "user": lambda: rng.choice(["ann", "bob", "eve"]),
+        "policy": lambda: rng.choice(["default", "learned", "cheapest", "fastest", "best", "balanced", "careful"]),
+        "weights": lambda: {
+            name: rng.choice([0.1, 0.5, rng.random()]) for name in rng.sample(WEIGHTS, rng.randint(1, 5))
+        },
+        "max_price": lambda: {
+            name: rng.choice([0.1, 0.5, 2.5]) for name in rng.sample(["prompt", "completion"], rng.randint(1, 2))
+        },
         "need": lambda: rng.sample([*CAPABILITIES, "flight"], rng.choice([1, 1, 2])),
         "allow": lambda: rng.sample([*keys, "no/such"], min(len(keys), rng.choice([0, 5, len(keys) // 2]))),
         "deny": lambda: rng.sample([*keys, "no/such"], rng.choice([1, len(keys) // 2])),
@@ -142,7 +183,7 @@ def crowd(rng: random.Random, size: int) -> full_scan.World:
 def test_ties_of_a_crowd_are_settled_like_a_full_scan(tmp_path: Path, size: int, questions: int) -> None:
     rng = random.Random(size)
     world = crowd(rng, size)
-    configure(tmp_path, world.models, world.agents, world.tasks)
+    configure(tmp_path, world.models, world.agents, world.tasks, allowed=world.allowed, policies=world.policies)
     scored(tmp_path, world.scores)
     lookup = Lookup.open(tmp_path, watch=False, clock=lambda: NOW_S)
     ties = 0
@@ -161,26 +202,65 @@ def test_ties_of_a_crowd_are_settled_like_a_full_scan(tmp_path: Path, size: int,
     assert ties > questions / 3
 
 
+def opened(home: Path, world: full_scan.World) -> Lookup:
+    configure(home, world.models, world.agents, world.tasks, allowed=world.allowed, policies=world.policies)
+    scored(home, world.scores)
+    lookup = Lookup.open(home, watch=False, clock=lambda: NOW_S)
+    assert lookup.problems == ()
+    return lookup
+
+
+def assert_same(answer: RouteAnswer, expected: full_scan.Expected, query: RouteQuery) -> None:
+    found = (answer.model, answer.score, [fallback.model for fallback in answer.fallbacks], answer.rejected)
+    assert found == (expected.model, expected.score, expected.fallbacks, expected.rejected), query
+    relaxed = {code.removeprefix("relax_") for code in answer.reason_codes if code.startswith("relax_")}
+    assert relaxed == (set() if answer.model else set(expected.relax)), query
+    if answer.score is not None:
+        assert sum(part.weight * part.value for part in answer.parts) == pytest.approx(answer.score)
+
+
 @pytest.mark.parametrize(
     ("seed", "size", "questions"),
-    [(1, 1, 100), (2, 8, 2_000), (3, 30, 3_000), (4, 30, 3_000), (5, 60, 2_000), (6, 900, 100)],
+    [(1, 1, 100), (2, 8, 1_500), (3, 30, 2_000), (4, 30, 2_000), (5, 60, 1_500), (6, 900, 100)],
 )
 def test_the_fast_path_equals_a_full_scan(tmp_path: Path, seed: int, size: int, questions: int) -> None:
     rng = random.Random(seed)
     world = make_world(rng, size)
-    configure(tmp_path, world.models, world.agents, world.tasks)
-    scored(tmp_path, world.scores)
-    lookup = Lookup.open(tmp_path, watch=False, clock=lambda: NOW_S)
-    assert lookup.problems == ()
+    lookup = opened(tmp_path, world)
     answered = 0
     for _ in range(questions):
         query = make_query(rng, world)
-        answer, expected = lookup.route(query), full_scan.route(world, query)
-        found = (answer.model, answer.score, [fallback.model for fallback in answer.fallbacks], dict(answer.rejected))
-        assert found == (expected.model, expected.score, expected.fallbacks, expected.rejected), query
-        relaxed = {code.removeprefix("relax_") for code in answer.reason_codes if code.startswith("relax_")}
-        assert relaxed == (set() if answer.model else set(expected.relax)), query
-        if answer.score is not None:
-            assert sum(part.weight * part.value for part in answer.parts) == pytest.approx(answer.score)
+        answer = lookup.route(query)
+        assert_same(answer, full_scan.route(world, query), query)
         answered += answer.model is not None
     assert size < 30 or questions / 5 < answered < questions
+
+
+@pytest.mark.parametrize(("seed", "size", "questions"), [(7, 8, 1_000), (8, 60, 1_000), (9, 400, 50)])
+def test_the_scan_by_columns_equals_the_scan_by_rows(seed: int, size: int, questions: int) -> None:
+    rng = random.Random(seed)
+    world = make_world(rng, size)
+    columns = column_scan.Columns(world)
+    for _ in range(questions):
+        query = make_query(rng, world)
+        expected, found = full_scan.route(world, query), column_scan.route(columns, query)
+        assert found == expected, query
+
+
+@pytest.mark.parametrize(
+    ("size", "questions"),
+    [
+        (1_000, 1_000),
+        (11_000, 250),
+        pytest.param(1_000, 100_000, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
+        pytest.param(11_000, 100_000, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
+        pytest.param(100_000, 2_000, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
+    ],
+)
+def test_large_catalogs_are_answered_like_a_full_scan(tmp_path: Path, size: int, questions: int) -> None:
+    rng = random.Random(size)
+    world = make_world(rng, size)
+    lookup, columns = opened(tmp_path, world), column_scan.Columns(world)
+    for _ in range(questions):
+        query = make_query(rng, world)
+        assert_same(lookup.route(query), column_scan.route(columns, query), query)

@@ -49,7 +49,9 @@ def test_a_keyword_says_its_task_with_medium_confidence(word: str, task: str) ->
         assert TASKS.guess(message, (), ()) == TaskGuess(task, "keyword", "medium"), message
 
 
-@pytest.mark.parametrize("message", ["decode", "scripture", "programme", "photograph", "previews", "reported", "", "   ", "hello"])
+@pytest.mark.parametrize(
+    "message", ["decode", "scripture", "programme", "photograph", "previews", "reported", "", "   ", "hello"]
+)
 def test_a_part_of_a_word_is_no_keyword(message: str) -> None:
     assert TASKS.guess(message, (), ()) is None
 
@@ -74,7 +76,9 @@ def test_most_hits_win_then_the_tables_order(message: str, task: str) -> None:
 
 def test_tools_come_before_attachments_before_words() -> None:
     assert TASKS.guess("python", ("http_fetch",), ("application/pdf",)) == TaskGuess("research", "tool", "high")
-    assert TASKS.guess("python", ("some_other_tool",), ("application/pdf",)) == TaskGuess("document", "attachment", "high")
+    assert TASKS.guess("python", ("some_other_tool",), ("application/pdf",)) == TaskGuess(
+        "document", "attachment", "high"
+    )
     assert TASKS.guess("python", ("some_other_tool",), ("x/y",)) == TaskGuess("code", "keyword", "medium")
 
 
@@ -95,19 +99,25 @@ def test_a_user_extends_the_table() -> None:
     assert table.guess("check this CONTRACT", (), ()) == TaskGuess("law", "keyword", "medium")
     assert table.guess("our Terms, of service", (), ()) == TaskGuess("law", "keyword", "medium")
     assert table.guess("terms of use, service", (), ()) is None
-    assert table.guess("review the contract", (), ()) == TaskGuess("analysis", "keyword", "medium")  # built in comes first
+    assert table.guess("review the contract", (), ()) == TaskGuess(
+        "analysis", "keyword", "medium"
+    )  # built in comes first
     assert table.guess(None, (), ("audio/wav",)) == TaskGuess("sound", "attachment", "high")
     assert table.guess(None, ("run_sql",), ()) == TaskGuess("sql", "tool", "high")
 
 
-@pytest.mark.parametrize("row", [("law", "smell", "x"), ("", "tool", "x"), ("law", "tool", ""), ("law", "keyword", "?!")])
+@pytest.mark.parametrize(
+    "row", [("law", "smell", "x"), ("", "tool", "x"), ("law", "tool", ""), ("law", "keyword", "?!")]
+)
 def test_a_row_that_makes_no_sense_is_refused(row: tuple[str, str, str]) -> None:
     with pytest.raises(ValueError, match=r"task row needs|has no word"):
         TaskTable([TaskRow(*row)])
 
 
 def test_a_huge_message_is_read_from_its_beginning() -> None:
-    assert TASKS.guess("translate " + "x " * 500_000 + "python code script", (), ()) == TaskGuess("translation", "keyword", "medium")
+    assert TASKS.guess("translate " + "x " * 500_000 + "python code script", (), ()) == TaskGuess(
+        "translation", "keyword", "medium"
+    )
 
 
 def test_the_table_is_data() -> None:

@@ -1,6 +1,7 @@
 """Small published homes for tests: rows as plain dictionaries, and the tables made of them."""
 
 import itertools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,16 @@ _AGENTS = pa.schema(
     ]
 )
 _TASKS = pa.schema([("task_type", pa.string()), ("domain", pa.string())])
+_ALLOWED = pa.schema([(name, pa.string()) for name in ("tenant_id", "role", "model")])
+_WORDS = pa.schema([(name, pa.string()) for name in ("task_type", "source", "pattern")])
+_POLICIES = pa.schema(
+    [
+        *[(name, pa.string()) for name in ("tenant_id", "agent", "user_id", "name")],
+        ("version", pa.int64()),
+        ("rules", pa.string()),
+        ("is_active", pa.bool_()),
+    ]
+)
 _SCORES = pa.schema(
     [
         *[(name, pa.string()) for name in ("model", "task_type", "scope", "agent", "tenant_id")],
@@ -99,6 +110,12 @@ def score(key: str, quality: float | None = None, n: int | None = None, **change
     return row | known | changes
 
 
+def policy(name: str, rules: Mapping[str, Any] | None = None, *, is_active: bool = False, **changes: Any) -> Row:
+    """A policy of everyone's, if `changes` name no owner."""
+    row = {"tenant_id": None, "agent": None, "user_id": None, "name": name, "version": 1, "is_active": is_active}
+    return row | {"rules": json.dumps(dict(rules or {}))} | changes
+
+
 def asked(requests: int, failed: int, days: int = 7) -> dict[str, Any]:
     """What an overall row says of a model's requests in the last `days`."""
     return {"window_days": days, "requests": requests, "failure_rate": failed / requests}
@@ -117,15 +134,29 @@ def configure(
     models: Sequence[Row],
     agents: Sequence[Row] = (),
     tasks: Iterable[tuple[str, str]] = (),
+    *,
+    allowed: Iterable[tuple[str | None, str | None, str | None]] = (),
+    policies: Sequence[Row] = (),
+    words: Sequence[tuple[str, str, str]] = (),
     **meta: Any,
 ) -> Path:
-    """Publish a configuration snapshot; returns its directory."""
+    """Publish a configuration snapshot; returns its directory. `allowed` is (tenant, role, model), `words` (task, source, pattern)."""
     pairs = [{"task_type": task, "domain": domain} for task, domain in tasks]
     tables = {
         "models": pa.Table.from_pylist(list(models), _MODELS),
         "agent_models": pa.Table.from_pylist(list(agents), _AGENTS),
         "task_domains": pa.Table.from_pylist(pairs, _TASKS),
     }
+    further = {
+        "allowed_models": pa.Table.from_pylist(
+            [{"tenant_id": tenant, "role": role, "model": key} for tenant, role, key in allowed], _ALLOWED
+        ),
+        "policies": pa.Table.from_pylist(list(policies), _POLICIES),
+        "task_types": pa.Table.from_pylist(
+            [{"task_type": task, "source": source, "pattern": pattern} for task, source, pattern in words], _WORDS
+        ),
+    }
+    tables |= {name: table for name, table in further.items() if table.num_rows}
     return publish(
         home / "configuration", f"c{next(_names)}", tables, **(dict(META) | {"kind": "configuration"} | meta)
     )
