@@ -24,6 +24,7 @@ from flows.orchestration import (
 )
 from flows.settings import Settings
 from flows.summary import summarize
+from providers.loop import run
 
 
 @flow(name="benchmark", persist_result=False)
@@ -96,4 +97,4 @@ def watched_benchmark(settings: Settings, request: BenchmarkRequest, progress: P
         if mine.has_begun and mine.report is None:
             raise  # the job's own error
         open_log(settings.home.logs).error("Prefect could not be told", job="benchmark", error=type(error).__name__)
-    return mine.report or asyncio.run(run_benchmark(settings, request, progress))
+    return mine.report or run(run_benchmark(settings, request, progress))

@@ -1,24 +1,30 @@
-"""The event loop to measure on."""
+"""What a process that measures does about its event loop and its garbage."""
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Like `asyncio.run`, on uvloop where it is installed, and without the long pauses of a garbage collection.
+    """Like `asyncio.run`, on uvloop where it is installed."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
 
-    A full collection looks at all that was ever imported: 30 ms in which no socket is read. What exists now lives on
-    anyway, so it is left out until `main` is over.
+
+@contextmanager
+def without_long_pauses() -> Iterator[None]:
+    """Meanwhile the garbage collector leaves alone what exists by now.
+
+    A full collection looks at all that was ever imported: 30 ms and more, in which no socket is read.
     """
     gc.collect()
     gc.freeze()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(main)
+        yield
     finally:
         gc.unfreeze()
 

@@ -1,6 +1,5 @@
 """`scorehouse bench`: the mystery shopper by hand."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,6 +57,7 @@ def run_and_show(settings: Settings, request: "BenchmarkRequest", *, as_json: bo
     """Run, watched on stderr, and show what was measured on stdout; under Prefect when PREFECT_API_URL is set."""
     from flows.jobs.benchmark import run_benchmark
     from flows.watch import Watch
+    from providers.loop import run
 
     if notice := announcement(settings):
         render.say(notice)
@@ -67,7 +67,7 @@ def run_and_show(settings: Settings, request: "BenchmarkRequest", *, as_json: bo
 
         report = watched_benchmark(settings, request, watch)
     else:
-        report = asyncio.run(run_benchmark(settings, request, watch))
+        report = run(run_benchmark(settings, request, watch))
     show_report(report, as_json=as_json)
     if not any(result.success for result in report.results):
         raise typer.Exit(1)

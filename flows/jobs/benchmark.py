@@ -29,6 +29,7 @@ from flows.plan import Plan, make_plan, sample
 from flows.settings import Settings
 from flows.warehouse import open_spool, open_store
 from flows.workloads import Workload, load_workload
+from providers.loop import without_long_pauses
 from providers.records import BenchmarkResult, ProviderSpec
 from providers.specs import make_spec
 
@@ -108,7 +109,7 @@ async def run_benchmark(
     log = open_log(settings.home.logs)
     spool = open_spool(settings)
     watcher = progress or Unwatched()
-    with open_store(settings) as store, _alone_in(settings):
+    with open_store(settings) as store, _alone_in(settings), without_long_pauses():
         await asyncio.to_thread(settle, spool, store, log)
         if request.slot:
             await asyncio.to_thread(require_free, request.slot, store, spool)

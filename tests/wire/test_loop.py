@@ -1,4 +1,4 @@
-"""The event loop to measure on."""
+"""What a process that measures does about its event loop and its garbage."""
 
 import asyncio
 import gc
@@ -6,28 +6,33 @@ import sys
 
 import pytest
 
-from providers.loop import run
+from providers.loop import run, without_long_pauses
 
 
-async def here() -> str:
-    assert gc.get_freeze_count() > 0
+async def kind() -> str:
     return type(asyncio.get_running_loop()).__module__
 
 
-def test_it_is_uvloop_where_there_is_one() -> None:
+def test_the_loop_is_uvloop_where_there_is_one() -> None:
     pytest.importorskip("uvloop")
-    assert run(here()) == "uvloop"
+    assert run(kind()) == "uvloop"
 
 
-def test_without_uvloop_it_is_pythons_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_uvloop_the_loop_is_pythons_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert run(here()).startswith("asyncio")
+    assert run(kind()).startswith("asyncio")
 
 
-def test_what_it_raises_comes_through_and_the_collector_sees_everything_again() -> None:
-    async def fail() -> None:
-        raise KeyError("k")
+def test_the_collector_leaves_alone_what_exists_until_it_is_over_even_badly() -> None:
+    frozen = 0
+
+    def fail() -> None:
+        nonlocal frozen
+        with without_long_pauses():
+            frozen = gc.get_freeze_count()
+            raise KeyError("k")
 
     with pytest.raises(KeyError):
-        run(fail())
+        fail()
+    assert frozen > 1000
     assert gc.get_freeze_count() == 0
