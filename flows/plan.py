@@ -9,8 +9,6 @@ from typing import Any
 
 from flows.workloads import Item, Workload
 
-_ASSUMED_OUTPUT_TOKENS = 1024  # for the bound, where a workload sets no limit
-
 
 @dataclass(frozen=True, slots=True)
 class PlannedRequest:
@@ -157,12 +155,13 @@ def _most_usd(row: Mapping[str, Any], item: Item) -> float | None:
     """A token is at least one byte of UTF-8, so bytes bound the input tokens; a chat template adds a few dozen.
 
     Whether the provider's cache helps is not known before the call: all input is taken at the dearer of its two prices.
+    Nothing bounds a request whose price is unknown, or whose prompt sets no limit to the answer.
     """
-    if row["pricing_input"] is None or row["pricing_output"] is None:
+    output_tokens = item.prompt.max_output_tokens
+    if row["pricing_input"] is None or row["pricing_output"] is None or output_tokens is None:
         return None
     text = item.prompt.text + (item.prompt.system or "")
     input_tokens = len(text.encode()) + 64
-    output_tokens = item.prompt.max_output_tokens or _ASSUMED_OUTPUT_TOKENS
     input_price = max(row["pricing_input"], row["pricing_cached_input"] or 0.0)
     return cost_usd(input_tokens, output_tokens, input_price, row["pricing_output"])
 

@@ -15,7 +15,11 @@ WORKLOAD = Workload(
     "1",
     "prompt",
     "",
-    (Item(Prompt("abcd", max_output_tokens=100), "math"), Item(Prompt("é"), "math"), Item(Prompt("x"), "law")),
+    (
+        Item(Prompt("abcd", max_output_tokens=100), "math"),
+        Item(Prompt("é", max_output_tokens=100), "math"),
+        Item(Prompt("x", max_output_tokens=100), "law"),
+    ),
 )
 
 
@@ -62,7 +66,7 @@ def test_the_bound_counts_every_byte_as_a_token_and_the_whole_output_limit() -> 
     (one, *_) = sorted(plan(row("a/1")).requests["a"], key=lambda request: -len(request.item.prompt.text))
     assert one.most_usd == cost_usd(4 + 64, 100, 1.0, 2.0) == pytest.approx((68 + 200) / 1e6)
     accented = next(request for request in plan(row("a/1")).requests["a"] if request.item.prompt.text == "é")
-    assert accented.most_usd == cost_usd(2 + 64, 1024, 1.0, 2.0)
+    assert accented.most_usd == cost_usd(2 + 64, 100, 1.0, 2.0)
 
 
 @pytest.mark.parametrize(("cached", "dearest"), [(0.1, 1.0), (0.0, 1.0), (3.0, 3.0)])
@@ -128,3 +132,10 @@ def test_unique_prompts_differ_within_a_run_and_follow_from_its_seed() -> None:
     assert len(sent(1)) == len(set(sent(1))) == 3 * 2 * 2 * 3
     assert sent(1) == sent(1)
     assert not set(sent(1)) & set(sent(2))
+
+
+def test_nothing_bounds_an_answer_without_a_limit() -> None:
+    endless = Workload("endless", "1", "prompt", "", (Item(Prompt("Count.")),))
+    made = make_plan([row("a/1")], {"a": "id of a"}, endless, repeats=1, seed=7, new_id=lambda: "1")
+    assert made.most_usd == 0
+    assert made.unpriced_models == ("a/1",)
