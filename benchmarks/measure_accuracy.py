@@ -37,6 +37,7 @@ import httpx
 import orjson
 
 from flows.workloads import gold_files, gold_questions
+from providers.loop import run, without_long_pauses
 from providers.measure import measure
 from providers.records import Deadlines, Prompt, ProviderSpec
 from providers.simulated import running
@@ -315,17 +316,17 @@ def main() -> None:
         )
         print("|---|---|---|---|---|---|---|---|---|---|")
     shapes = [(streams, 5.0) for streams in given.streams] + ([(100, 25.0)] if 100 in given.streams else [])
-    with truth() as (url, log), load(given.load):
+    with truth() as (url, log), load(given.load), without_long_pauses():
         for streams, gap_ms in shapes:
             for name in given.clients:
                 rounds = given.rounds if streams > 1 else max(20, given.rounds)
-                samples, cpu_s = asyncio.run(rounds_of(CLIENTS[name], url, streams, gap_ms, rounds))
+                samples, cpu_s = run(rounds_of(CLIENTS[name], url, streams, gap_ms, rounds))
                 time.sleep(0.1)  # the last line of the log follows the last byte
                 found = judge(samples, entries(log), cpu_s)
                 rows.append({"client": name, "streams": streams, "tokens_per_s": 1000 / gap_ms, **found})
                 if not given.json:
                     show(name, streams, 1000 / gap_ms, found)
-    simulated = asyncio.run(against_simulated(given.simulated)) if given.simulated else None
+    simulated = run(against_simulated(given.simulated)) if given.simulated else None
     if given.json:
         print(json.dumps({"machine": machine, "load": given.load, "rows": rows, "simulated": simulated}))
     elif simulated:
