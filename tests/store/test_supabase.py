@@ -1,12 +1,18 @@
 """A Supabase project passes the contract of a store: real PostgreSQL, real PostgREST, the real client."""
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
+import psycopg
 import pytest
 from store.base import StoreContract
+from store.samples import request
 from supabase_project import Project
 
+from analytics.errors import StoreUnavailable
 from analytics.store.supabase import SupabaseStore
+from analytics.store.supabase_wire import _ANSWERS
 
 
 @pytest.fixture
@@ -18,3 +24,92 @@ def store(project: Project) -> Iterator[SupabaseStore]:
 
 class TestSupabaseStore(StoreContract):
     """The contract, unchanged."""
+
+
+def test_only_the_service_key_may_run_what_the_store_runs(project: Project) -> None:
+    ours = "select p.oid::regprocedure::text, p.oid from pg_proc p where p.proname = any(%s) and p.pronamespace = 'public'::regnamespace"
+    helpers = "select p.oid::regprocedure::text, p.oid from pg_proc p where p.pronamespace = 'scorehouse'::regnamespace and p.proname = any(%s)"
+    inside = [
+        "groups",
+        "insert_group",
+        "write_groups",
+        "condition",
+        "epoch",
+        "land_group",
+        "land_run",
+        "catalog_version",
+    ]
+    with psycopg.connect(project.db_url) as connection:
+        found = connection.execute(ours, (sorted(_ANSWERS),)).fetchall()
+        found += connection.execute(helpers, (inside,)).fetchall()
+        assert len(found) == len(_ANSWERS) + len(inside)
+        for name, oid in found:
+            may = {
+                role: connection.execute(
+                    "select has_function_privilege(%s::name, %s::oid, 'execute')", (role, oid)
+                ).fetchone()
+                for role in ("anon", "authenticated", "service_role")
+            }
+            assert may == {"anon": (False,), "authenticated": (False,), "service_role": (True,)}, name
+        for role in ("anon", "authenticated"):
+            seen = connection.execute(
+                "select has_table_privilege(%s, 'scorehouse.staged', 'select')", (role,)
+            ).fetchone()
+            assert seen == (False,)
+
+
+def test_every_function_has_a_deadline_of_its_own_or_is_quick(project: Project) -> None:
+    """A hosted project ends what the service key asks after 8 s, unless the function says otherwise: PostgREST takes that over."""
+    slow = {
+        "write_rows",
+        "land_results",
+        "commit_catalog",
+        "read_events",
+        "tally_events",
+        "expire_events",
+        "select_rows",
+        "stage_rows",
+    }
+    with psycopg.connect(project.db_url) as connection:
+        found = connection.execute(
+            "select proname from pg_proc where proconfig::text like '%%statement_timeout=120s%%' and proname = any(%s)",
+            (sorted(slow),),
+        ).fetchall()
+    assert {name for (name,) in found} == slow
+
+
+def test_what_was_staged_is_forgotten_once_it_is_written(store: SupabaseStore, project: Project) -> None:
+    store.write("request_events", [request() for _ in range(2_100)])
+    with psycopg.connect(project.db_url) as connection:
+        assert connection.execute("select count(*) from scorehouse.staged").fetchone() == (0,)
+
+
+def test_a_batch_of_which_a_part_is_gone_is_not_written_in_part(store: SupabaseStore, project: Project) -> None:
+    real = store._wire.call
+
+    def losing(function: str, **values: Any) -> dict[str, Any]:
+        if function == "write_rows":
+            with psycopg.connect(project.db_url) as connection:
+                connection.execute("delete from scorehouse.staged where part = 1")
+        return real(function, **values)
+
+    store._wire.call = losing  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable, match="is not whole"):
+        store.write("request_events", [request() for _ in range(2_100)])
+    assert store.read("request_events").rows == []
+
+
+def test_the_same_event_at_another_time_is_the_same_event(store: SupabaseStore) -> None:
+    """Partitions have no key across months; the first row stays all the same, whoever writes at once."""
+    event = request()
+    threads = [
+        threading.Thread(
+            target=store.write, args=("request_events", [event | {"created_at": f"2026-{month:02}-03T00:00:00Z"}])
+        )
+        for month in range(1, 9)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.read("request_events").rows) == 1
