@@ -52,10 +52,12 @@ def list_prices(
     json: Json = False,
 ) -> None:
     """The price of each model that is in force, in USD per 1M tokens, and whose word it is."""
-    with open_store(load_settings()) as store:
+    settings = load_settings()
+    with open_store(settings) as store:
         if provider:
             find_row(store, "provider_registry", provider, "provider")
-        rows = _waiting(store) if quarantined else _all_in_force(store)
+        everything = _all_in_force(store)
+        rows = _waiting(store) if quarantined else everything
         waiting = store.select("quarantined_prices", page=1, per_page=1).total
     rows = [
         row
@@ -72,6 +74,8 @@ def list_prices(
         columns = {"model": "model", **_FIGURES}
         shown = [{title: row[name] for name, title in columns.items()} | {"from": _whose(row)} for row in rows]
         render.show_rows(None, shown, "No model matches; 'scorehouse models list' shows those that are there.")
+    if strangers := sorted(settings.prices.keys() - {row["model"] for row in everything}):
+        render.say(f"The settings price {', '.join(strangers)}: no model of the catalog has such a key.")
     if waiting and not quarantined:
         render.say(f"{waiting} in quarantine: 'scorehouse prices list --quarantined' shows why they do not count.")
 

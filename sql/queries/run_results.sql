@@ -1,20 +1,23 @@
 -- the results of one run, in the order they were measured; $run_id is its id
 select
-    id,
-    provider,
-    model,
-    domain,
-    outcome,
-    status_code,
-    error_type,
-    total_latency_ms,
-    ttft_ms,
-    tps,
-    input_tokens,
-    output_tokens,
-    cost_usd,
-    correct,
-    created_at
-from benchmark_results
-where run_id = $run_id
-order by created_at, id
+    r.id,
+    r.provider,
+    r.model,
+    r.domain,
+    r.outcome,
+    r.status_code,
+    r.error_type,
+    r.total_latency_ms,
+    r.ttft_ms,
+    r.tps,
+    r.input_tokens,
+    r.output_tokens,
+    r.cost_usd,
+    r.cost_source,
+    p.source = 'genai-prices' as is_price_estimated,
+    r.correct,
+    r.created_at
+from benchmark_results as r
+left join prices as p on r.price_id = p.id
+where r.run_id = $run_id
+order by r.created_at, r.id

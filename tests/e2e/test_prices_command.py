@@ -70,6 +70,14 @@ def test_an_estimate_is_called_one(run: Run, house: House) -> None:
     assert run("models", "show", MINI, "--json").json["is_price_estimated"] is True
 
 
+def test_a_setting_for_a_model_that_is_not_there_is_told(run: Run, house: House) -> None:
+    house.ready(AURORA)
+    (house.home.parent / "scorehouse.toml").write_text(
+        '[prices."sim-aurora/aurora-mimi"]\ninput_price_per_m = 1\noutput_price_per_m = 1\n'
+    )
+    assert "sim-aurora/aurora-mimi" in run("prices", "list").err
+
+
 def test_set_and_clear_and_the_history_between(run: Run, house: House) -> None:
     house.ready(AURORA)
     done = run("prices", "set", MINI, "--input", 1, "--output", 2, "--cached-input", 0.5, "--json")
