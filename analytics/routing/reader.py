@@ -19,6 +19,7 @@ from .bits import Floats, Mask
 from .published import Published, SnapshotUnreadable
 
 Codes = NDArray[np.int64]
+_MOST = 1e15  # of anything that is measured or paid for; more is a poisoned figure
 
 
 class Reader:
@@ -81,7 +82,7 @@ def cast(table: pa.Table, name: str, wanted: pa.DataType) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def floats(table: pa.Table, name: str, high: float = np.inf) -> Floats:
+def floats(table: pa.Table, name: str, high: float = _MOST) -> Floats:
     """Numbers from 0 to `high`; everything else is unknown."""
     column: Floats = cast(table, name, pa.float64()).to_numpy(zero_copy_only=False).copy()
     column[~(np.isfinite(column) & (column >= 0) & (column <= high))] = np.nan

@@ -112,7 +112,9 @@ def _scores(reader: Reader, snapshot_id: str) -> Scores:
     _no_twins(reader, models, combined)
     names = [name if name is not None else "" for name in names]
     figures = {
-        name: _spread(floats(table, name, 1 if name in _SHARES else np.inf)[overall], models[overall], len(names))
+        name: _spread(
+            (floats(table, name, 1) if name in _SHARES else floats(table, name))[overall], models[overall], len(names)
+        )
         for name in MEASURED
     }
     quality, n = floats(table, "quality", high=1), floats(table, "quality_n")

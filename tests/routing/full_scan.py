@@ -52,6 +52,10 @@ class World:
         return keys
 
     @cached_property
+    def by_id(self) -> dict[str, Row]:
+        return {row["id"]: row for row in self.models}
+
+    @cached_property
     def seen(self) -> dict[str, float]:
         latest: dict[str, float] = {}
         for row in self.scores:
@@ -136,7 +140,7 @@ def rules_of(world: World, query: RouteQuery) -> Rules:
         for owner in reversed(owners):
             for row in mine[owner]:
                 if row["name"] == name:
-                    return json.loads(row["rules"]) or PRESETS[name]
+                    return json.loads(row["rules"]) or PRESETS.get(name, {})
         return PRESETS[name]
 
     stack = [named(row["name"]) for owner in owners for row in mine[owner] if row["is_active"]]

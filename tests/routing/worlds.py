@@ -136,7 +136,7 @@ def configure(
     tasks: Iterable[tuple[str, str]] = (),
     *,
     allowed: Iterable[tuple[str | None, str | None, str | None]] = (),
-    policies: Sequence[Row] = (),
+    stored: Sequence[Row] = (),
     words: Sequence[tuple[str, str, str]] = (),
     **meta: Any,
 ) -> Path:
@@ -151,7 +151,7 @@ def configure(
         "allowed_models": pa.Table.from_pylist(
             [{"tenant_id": tenant, "role": role, "model": key} for tenant, role, key in allowed], _ALLOWED
         ),
-        "policies": pa.Table.from_pylist(list(policies), _POLICIES),
+        "policies": pa.Table.from_pylist(list(stored), _POLICIES),
         "task_types": pa.Table.from_pylist(
             [{"task_type": task, "source": source, "pattern": pattern} for task, source, pattern in words], _WORDS
         ),
