@@ -4,7 +4,7 @@ What an entry does not say stays unknown; a claim keeps its origin (declared by 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -60,7 +60,8 @@ _CLAIMS: Mapping[str, tuple[str, ...]] = {
     "function_calling": ("tools", "function_calling", "trained_for_tool_use", "tool_use"),
     "code": ("code",),
 }
-_SUPPORTS = tuple((name, f"supports_{name}") for names in _CLAIMS.values() for name in names)
+_IDS = ("name", "model", "model_name", "key")  # where there is no `id`
+_SUPPORTS = {f"supports_{name}": name for names in _CLAIMS.values() for name in names}
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")  # ASCII that shows, in words
 
 
@@ -111,9 +112,7 @@ def read_entry(entry: Any, *, zero_is_free: bool = True, tiers: TierThresholds =
         raw = bytes(memoryview(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)))
     except orjson.JSONEncodeError as error:  # what cannot be written again (half a surrogate pair) is no text
         raise BadEntry(str(error)) from None
-    external_id = next(
-        (name for key in ("id", "name", "model", "model_name", "key") if (name := string(entry.get(key)))), None
-    )
+    external_id = string(entry.get("id")) or next((name for key in _IDS if (name := string(entry.get(key)))), None)
     if external_id is None:
         raise BadEntry("no id")
     if _shown(external_id) != external_id:
@@ -158,26 +157,21 @@ def _shown(name: str) -> str | None:
 
 
 def _declared_type(entry: Mapping[str, Any]) -> str | None:
-    claimed = mapping(entry.get("capabilities"))
-    azure = [
-        kind for name, kind in (("chat_completion", "chat"), ("embeddings", "embedding")) if claimed.get(name) is True
-    ]
-    architecture = mapping(entry.get("architecture"))
-    words = [
-        entry.get("type"),
-        entry.get("mode"),
-        mapping(entry.get("model_info")).get("mode"),
-        *(
-            word
-            for word in items(entry.get("capabilities"))
-            if isinstance(word, str) and word in {"embedding", "completion"}
-        ),
-        *sorted(items(architecture.get("output_modalities")), key=lambda word: word != "text"),
-    ]
+    claimed = entry.get("capabilities")
+    if isinstance(claimed, dict):  # Azure's words
+        if claimed.get("chat_completion") is True:
+            return "chat"
+        if claimed.get("embeddings") is True:
+            return "embedding"
+    words = [entry.get("type"), entry.get("mode"), mapping(entry.get("model_info")).get("mode")]
+    if isinstance(claimed, list):
+        words += [word for word in ("embedding", "completion") if word in claimed]
+    given = items(mapping(entry.get("architecture")).get("output_modalities"))
+    words += ["text", *given] if "text" in given else given
     known = [_TYPES[word] for word in words if isinstance(word, str) and word in _TYPES]
-    if "completion" in items(entry.get("capabilities")):  # Ollama's word for a model that chats
+    if isinstance(claimed, list) and "completion" in claimed:  # Ollama's word for a model that chats
         return "embedding" if "embedding" in known else "chat"
-    return next(iter(azure + known), None)
+    return known[0] if known else None
 
 
 def _capabilities(
@@ -187,19 +181,17 @@ def _capabilities(
     found: dict[str, str] = {}
     if model_type in {"chat", "completion"}:
         found["text"] = "declared" if declared_type else "inferred"
-    architecture = mapping(entry.get("architecture"))
-    taken = {word for word in items(architecture.get("input_modalities")) if isinstance(word, str)}
-    given = {word for word in items(architecture.get("output_modalities")) if isinstance(word, str)}
-    declared = {
-        "vision": "image" in taken or entry.get("type") == "vlm",
-        "audio": "audio" in taken | given,
-        "function_calling": "tools" in items(entry.get("supported_parameters")),
-        "code": entry.get("type") == "code",
-    }
+    architecture, kind = mapping(entry.get("architecture")), entry.get("type")
+    taken, given = items(architecture.get("input_modalities")), items(architecture.get("output_modalities"))
     claimed = _claimed(entry)
-    for capability, names in _CLAIMS.items():
-        if declared[capability] or not claimed.isdisjoint(names):
-            found[capability] = "declared"
+    if "image" in taken or kind == "vlm" or not claimed.isdisjoint(_CLAIMS["vision"]):
+        found["vision"] = "declared"
+    if "audio" in taken or "audio" in given or not claimed.isdisjoint(_CLAIMS["audio"]):
+        found["audio"] = "declared"
+    if "tools" in items(entry.get("supported_parameters")) or not claimed.isdisjoint(_CLAIMS["function_calling"]):
+        found["function_calling"] = "declared"
+    if kind == "code" or not claimed.isdisjoint(_CLAIMS["code"]):
+        found["code"] = "declared"
     if context is not None and context >= LONG_CONTEXT:
         found["long_context"] = "declared"
     if _CODE_BY_ID.search(external_id.lower()):
@@ -210,31 +202,30 @@ def _capabilities(
 def _claimed(entry: Mapping[str, Any]) -> set[str]:
     """The names under which an entry claims capabilities: in a list, as an object's true or supported fields, as `supports_*`."""
     claims, info = entry.get("capabilities"), mapping(entry.get("model_info"))
-    found = {word for word in items(claims) if isinstance(word, str)}
-    found |= {
-        name for name, value in mapping(claims).items() if value is True or mapping(value).get("supported") is True
-    }
-    return found | {name for name, field in _SUPPORTS if entry.get(field) is True or info.get(field) is True}
+    found: set[str] = set()
+    if isinstance(claims, list):
+        found.update(word for word in claims if isinstance(word, str))
+    elif isinstance(claims, dict):
+        found.update(name for name, value in claims.items() if value is True or mapping(value).get("supported") is True)
+    for source in (entry, info):
+        if not _SUPPORTS.keys().isdisjoint(source):
+            found.update(name for field, name in _SUPPORTS.items() if source.get(field) is True)
+    return found
 
 
 def _context(entry: Mapping[str, Any]) -> int | None:
     """The context window in tokens; what the route in use offers goes before what the model could take."""
-    info, meta = mapping(entry.get("model_info")), mapping(entry.get("meta"))
-    candidates: Iterable[Any] = (
-        mapping(entry.get("top_provider")).get("context_length"),
-        *(entry.get(name) for name in _CONTEXT_FIELDS),
-        *(info.get(name) for name in _CONTEXT_FIELDS),
-        meta.get("n_ctx"),
-        meta.get("n_ctx_train"),
-    )
-    return next(
-        (
-            value
-            for value in candidates
-            if isinstance(value, int) and value is not True and 0 < value <= _LONGEST_CONTEXT
-        ),
-        None,
-    )
+    for source, names in (
+        (mapping(entry.get("top_provider")), ("context_length",)),
+        (entry, _CONTEXT_FIELDS),
+        (mapping(entry.get("model_info")), _CONTEXT_FIELDS),
+        (mapping(entry.get("meta")), ("n_ctx", "n_ctx_train")),
+    ):
+        for name in names:
+            value = source.get(name)
+            if isinstance(value, int) and value is not True and 0 < value <= _LONGEST_CONTEXT:
+                return value
+    return None
 
 
 def _prices(entry: Mapping[str, Any]) -> _Prices:
