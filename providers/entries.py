@@ -60,6 +60,7 @@ _CLAIMS: Mapping[str, tuple[str, ...]] = {
     "function_calling": ("tools", "function_calling", "trained_for_tool_use", "tool_use"),
     "code": ("code",),
 }
+_NUMBERS = (str, int, float)  # how a price is written
 _IDS = ("name", "model", "model_name", "key")  # where there is no `id`
 _SUPPORTS = {f"supports_{name}": name for names in _CLAIMS.values() for name in names}
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")  # ASCII that shows, in words
@@ -252,7 +253,7 @@ def _prices(entry: Mapping[str, Any]) -> _Prices:
 
 def _is_fee(name: str, value: Any) -> bool:
     """Whether an entry of `pricing` is something that has to be paid beside the tokens."""
-    if name in _TOKEN_PRICES or not isinstance(value, str | int | float) or isinstance(value, bool):
+    if name in _TOKEN_PRICES or not isinstance(value, _NUMBERS) or isinstance(value, bool):
         return False
     try:
         return Decimal(str(value)) != 0
@@ -267,7 +268,7 @@ def _price(side: str, value: Any, factor: Decimal) -> Decimal | None:
     try:
         price = (
             Decimal(str(value))
-            if isinstance(value, str | int | float) and not isinstance(value, bool)
+            if isinstance(value, _NUMBERS) and not isinstance(value, bool)
             else Decimal("NaN")
         )
     except InvalidOperation:
