@@ -185,11 +185,16 @@ def to_sqlite(row: Row) -> Row:
     }
 
 
+def _loads(text: str) -> Any:
+    """The JSON value of a column; many are empty."""
+    return [] if text == "[]" else {} if text == "{}" else json.loads(text)
+
+
 def from_sqlite(table: Table, names: Sequence[str], values: Sequence[Sequence[Any]]) -> list[Row]:
     """Rows as SQLite's driver fetched them, with booleans and JSON in Python's form again."""
     kinds = [table.columns[name].kind if name in table.columns else "text" for name in names]
     convert = {
-        name: bool if kind == "boolean" else json.loads
+        name: bool if kind == "boolean" else _loads
         for name, kind in zip(names, kinds, strict=True)
         if kind in {"boolean", "json"}
     }
