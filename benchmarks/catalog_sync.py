@@ -43,7 +43,7 @@ def openrouter_entry(number: int, *, is_changed: bool) -> dict[str, Any]:
         "hugging_face_id": f"{name}-instruct",
         "name": f"Vendor {number % 50}: Model {number}",
         "created": 1_700_000_000 + number,
-        "description": ABOUT * 2,
+        "description": f"{ABOUT * 2}\u2014 \u201cquick\u201d and na\u00efve",  # one such letter doubles a text in memory
         "context_length": 8192 << number % 6,
         "architecture": {
             "modality": "text+image->text",
@@ -105,7 +105,7 @@ def listing(shape: str, models: int, percent: int) -> list[bytes]:
     make = openrouter_entry if shape == "openrouter" else anthropic_entry
     entries = [make(number, is_changed=number % 100 < percent) for number in range(models)]
     if shape == "openrouter":
-        return [json.dumps({"data": entries}).encode()]
+        return [json.dumps({"data": entries}, ensure_ascii=False).encode()]
     pages = [entries[start : start + PAGE] for start in range(0, models, PAGE)]
     return [
         json.dumps({"data": page, "has_more": page is not pages[-1], "first_id": page[0]["id"], "last_id": page[-1]["id"]}).encode()
@@ -191,7 +191,8 @@ def run(models: int, shape: str) -> list[dict[str, Any]]:
         assert server.stdin is not None
         assert server.stdout is not None
         address = f"http://127.0.0.1:{int(server.stdout.readline())}/{shape}"
-        environment = {"PATH": os.environ["PATH"], "HOME": folder, "SCOREHOUSE_DEV": "1", "BENCH_API_KEY": "sk-bench"}
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        environment = {**kept, "HOME": folder, "SCOREHOUSE_DEV": "1", "BENCH_API_KEY": "sk-bench"}
         lines = []
         for name, percent in (("first", 0), ("unchanged", 0), ("1 % changed", 1)):
             command = [*here, "--sync", folder, f"{address}/{percent}/v1", shape]
@@ -220,7 +221,9 @@ def main() -> None:
         return
     if not given.json:
         print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} processors")
-        print(f"{'models':>7}  {'shape':10}  {'sync':11}  {'s':>6}  {'CPU s':>6}  {'peak MB':>7}  {'start MB':>8}  added  updated  prices")
+        print(
+            f"{'models':>7}  {'shape':10}  {'sync':11}  {'s':>6}  {'CPU s':>6}  {'peak MB':>7}  {'start MB':>8}  added  updated  prices"
+        )
     for models in given.models:
         for shape in given.shape:
             for line in run(models, shape):
