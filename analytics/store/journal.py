@@ -17,6 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import orjson
+
 from analytics.durable import make_directory, sync_directory
 from analytics.errors import Corrupt
 from analytics.store.rows import to_text
@@ -201,7 +203,10 @@ def _record(line: bytes) -> dict[str, Any] | None:
     checksum, _, text = line.partition(b" ")
     if checksum != b"%08x" % zlib.crc32(text):
         return None
-    found = json.loads(text)
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:  # NaN, which is no JSON: the slower reader takes it, the store refuses it by name
+        found = json.loads(text)
     return found if isinstance(found, dict) else None
 
 

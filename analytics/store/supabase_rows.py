@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import orjson
+
 from analytics.store import schema
 from analytics.store.rows import Row, clean
 from analytics.store.schema import Table
@@ -79,6 +81,14 @@ def from_json(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     return found
 
 
+def json_bytes(value: Any) -> bytes:
+    """A cleaned value as JSON in UTF-8."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # a whole number beyond 64 bits in somebody's metadata: the slower writer takes it
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
 def filters_of(table: Table, filters: Mapping[str, Any]) -> dict[str, list[Any] | None]:
     """Column -> null or the values that will do, as `select_rows` wants them; UnknownName for a column that is not there."""
     found: dict[str, list[Any] | None] = {}
@@ -117,14 +127,8 @@ def _group(table: str, columns: Sequence[str], rows: list[Row]) -> Group:
 
 
 def _size(row: Row) -> int:
-    """About the bytes of a row in JSON."""
-    size = 30 * len(row)
-    for value in row.values():
-        if isinstance(value, str):
-            size += len(value)
-        elif isinstance(value, list | dict) and value:
-            size += len(json.dumps(value))
-    return size
+    """The bytes of a row in JSON."""
+    return len(json_bytes(row))
 
 
 def _converters(table: Table) -> list[tuple[str, Callable[[Any], Any]]]:
