@@ -17,9 +17,16 @@ _NO_MODEL = 3
 
 def route(
     task: Annotated[str | None, typer.Option(help="The task type: code, analysis, summarization, ...")] = None,
+    message: Annotated[str | None, typer.Option(help="Without --task: detect it from this message.")] = None,
+    tool: Annotated[
+        list[str] | None, typer.Option(help="Detect the task by a tool that is called; repeatable.")
+    ] = None,
+    attachment: Annotated[list[str] | None, typer.Option(help="Detect the task by a MIME type; repeatable.")] = None,
     domain: Annotated[str | None, typer.Option(help="Judge by this domain's benchmarks: math, coding, ...")] = None,
     agent: Annotated[str | None, typer.Option(help="Only models that are enabled for this agent.")] = None,
     tenant: Annotated[str | None, typer.Option(help="The agent's tenant.")] = None,
+    user: Annotated[str | None, typer.Option(help="Whose policy ranks, if this user has one.")] = None,
+    role: Annotated[str | None, typer.Option(help="Only models that this role may use.")] = None,
     need: Annotated[list[str] | None, typer.Option(help="A capability that it must have; repeatable.")] = None,
     allow: Annotated[list[str] | None, typer.Option(help="Only these models; repeatable.")] = None,
     deny: Annotated[list[str] | None, typer.Option(help="Not this model; repeatable.")] = None,
@@ -37,6 +44,7 @@ def route(
     min_quality: Annotated[float | None, typer.Option(help="Measured quality, 0 to 1.")] = None,
     min_samples: Annotated[int | None, typer.Option(help="Ratings or graded answers behind the quality.")] = None,
     max_age: Annotated[float | None, typer.Option(help="Seconds since the model was last measured.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Rank by this policy instead of the active one.")] = None,
     sort: Annotated[str | None, typer.Option(help="Rank by price, latency, throughput or quality alone.")] = None,
     top: Annotated[int, typer.Option(help="How many models to name, fallbacks included.")] = 3,
     allow_unknown: Annotated[
@@ -52,7 +60,8 @@ def route(
         raise UsageError(f"--sort '{sort}' is not one of {', '.join(SORTS)}.")
     try:
         query = RouteQuery(
-            task=task, domain=domain, agent=agent, tenant=tenant, need=tuple(need or ()), allow=tuple(allow) if allow else None,
+            task=task, message=message, tools=tuple(tool or ()), attachments=tuple(attachment or ()), domain=domain, agent=agent, tenant=tenant,
+            user=user, role=role, policy=policy, need=tuple(need or ()), allow=tuple(allow) if allow else None,
             deny=tuple(deny or ()), only=tuple(only) if only else None, ignore=tuple(ignore or ()),
             max_tier=max_tier, max_usd_per_query=max_usd_per_query, input_tokens=input_tokens,  # type: ignore[arg-type]  # checked inside
             output_tokens=output_tokens, min_context=min_context, max_ttft_p95_ms=max_ttft_p95_ms, max_latency_p95_ms=max_latency_p95_ms,
