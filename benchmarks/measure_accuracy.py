@@ -9,8 +9,9 @@ also one every 25 ms). Clients take turns; each keeps `--streams` requests going
 write the moments before and after. *inside*: the share of truths within the sample's own interval, from the figure minus its
 `timing_uncertainty_ms` up to the figure. CPU: of this process, per 1,000 tokens. `--load N` runs N busy processes beside it.
 
-Clients: ours; ours without kernel stamps; plain httpx `aiter_lines` with one pool for all; the openai SDK where it is
-installed. Last, one request at a time, ours against the log of the simulated provider.
+Clients: ours; ours without kernel stamps; plain httpx `aiter_lines` with one pool for all; the openai SDK, aiperf and guidellm
+where they are installed. All but the last two, which are programs of their own, run in this process, on the same kind of event
+loop. Last, one request at a time, ours against the log of the simulated provider.
 """
 
 import argparse
@@ -28,13 +29,14 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import accuracy_peers
 import httpx
 import orjson
+from accuracy_peers import Sample
 
 from flows.workloads import gold_files, gold_questions
 from providers.loop import run, without_long_pauses
@@ -46,19 +48,6 @@ from providers.transport import open_client
 
 TOKENS = 100
 BODY = {"model": "truth", "messages": [{"role": "user", "content": "Count."}], "stream": True}
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What a client measured of one request; `tps` is None when all tokens were read at once, `uncertainty_ms`
-    where the client does not say.
-    """
-
-    ttft_ms: float
-    total_ms: float
-    tps: float | None
-    uncertainty_ms: float | None = None
-    source: str | None = None
 
 
 Ask = Callable[[str], Awaitable[Sample]]  # asks once, under this request id
@@ -186,12 +175,19 @@ async def rounds_of(
         return samples, time.process_time() - before
 
 
+def taken(name: str, url: str, streams: int, gap_ms: float, rounds: int) -> tuple[dict[str, Sample], float | None]:
+    """The samples of a client by request id, and its CPU seconds where it runs in this process."""
+    if name in CLIENTS:
+        return run(rounds_of(CLIENTS[name], url, streams, gap_ms, rounds))
+    return accuracy_peers.samples(name, url, streams, gap_ms, streams * rounds), None
+
+
 def outside(low: float, high: float, low_truth: float, high_truth: float) -> float:
     """The distance of two intervals; 0 where they meet."""
     return max(0.0, low - high_truth, low_truth - high)
 
 
-def judge(samples: dict[str, Sample], truths: dict[str, dict[str, Any]], cpu_s: float) -> dict[str, Any]:
+def judge(samples: dict[str, Sample], truths: dict[str, dict[str, Any]], cpu_s: float | None) -> dict[str, Any]:
     """The errors of all samples: median and 99th percentile."""
     errors: dict[str, list[float]] = {"ttft_ms": [], "total_ms": [], "tps_percent": []}
     inside, told, width = 0, 0, []
@@ -219,7 +215,7 @@ def judge(samples: dict[str, Sample], truths: dict[str, dict[str, Any]], cpu_s: 
         "uncertainty_ms": quantiles(width) if width else None,
         "inside": inside / told if told else None,
         "kernel": sum(sample.source == "kernel" for sample in samples.values()) / len(samples),
-        "cpu_s": cpu_s / (len(samples) * TOKENS / 1000),
+        "cpu_s": None if cpu_s is None else cpu_s / (len(samples) * TOKENS / 1000),
     }
 
 
@@ -291,14 +287,16 @@ def show(name: str, streams: int, rate: float, found: dict[str, Any]) -> None:
     pairs = [f"{found[key][0]:.3f}/{found[key][1]:.3f}" for key in ("ttft_ms", "total_ms", "tps_percent")]
     sure = "-/-" if found["uncertainty_ms"] is None else "{:.2f}/{:.2f}".format(*found["uncertainty_ms"])
     inside = "-" if found["inside"] is None else f"{found['inside']:.2%}"
-    cells = [name, str(streams), f"{rate:g}", *pairs, sure, inside, f"{found['kernel']:.0%}", f"{found['cpu_s']:.3f}"]
+    cpu = "-" if found["cpu_s"] is None else f"{found['cpu_s']:.3f}"
+    cells = [name, str(streams), f"{rate:g}", *pairs, sure, inside, f"{found['kernel']:.0%}", cpu]
     print("| " + " | ".join(cells) + f" |  {found['requests']} requests", flush=True)
 
 
 def main() -> None:
     """Print a table, or with `--json` one document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    available = [name for name in CLIENTS if name != "openai" or find_spec("openai")]
+    every = [*CLIENTS, *accuracy_peers.PEERS]
+    available = [name for name in CLIENTS if name != "openai" or find_spec("openai")] + accuracy_peers.installed()
     parser.add_argument("--streams", type=int, nargs="*", default=[1, 10, 50, 100])
     parser.add_argument("--clients", nargs="*", choices=available, default=available)
     parser.add_argument("--rounds", type=int, default=3, help="requests per stream; one stream alone asks 20 times")
@@ -309,6 +307,8 @@ def main() -> None:
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
     rows: list[dict[str, Any]] = []
     if not given.json:
+        if missing := [name for name in every if name not in available]:
+            print(f"not installed, and so not in the table: {', '.join(missing)}\n")
         print(f"{machine}, load {os.getloadavg()[0]:.1f} before, {given.load} busy processes\n")
         print("|error| is median/p99\n")
         print(
@@ -320,7 +320,7 @@ def main() -> None:
         for streams, gap_ms in shapes:
             for name in given.clients:
                 rounds = given.rounds if streams > 1 else max(20, given.rounds)
-                samples, cpu_s = run(rounds_of(CLIENTS[name], url, streams, gap_ms, rounds))
+                samples, cpu_s = taken(name, url, streams, gap_ms, rounds)
                 time.sleep(0.1)  # the last line of the log follows the last byte
                 found = judge(samples, entries(log), cpu_s)
                 rows.append({"client": name, "streams": streams, "tokens_per_s": 1000 / gap_ms, **found})

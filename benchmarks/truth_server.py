@@ -3,7 +3,8 @@
     python benchmarks/truth_server.py LOG [--ttft-ms 50] [--tokens 100]
 
 Bare sockets on an event loop, nothing of ours. It answers each POST with a stream of `--tokens` tokens of one event each, in
-a segment each, `?gap_ms=` after one another, and appends a JSON line per request to LOG, all of CLOCK_MONOTONIC in nanoseconds:
+a segment each, so long after one another as a `gap_ms=` in the URL says, and appends a JSON line per request to LOG, under its
+`X-Request-ID` or, if it has none, under the id that its events bear, all of CLOCK_MONOTONIC in nanoseconds:
 `received_ns`, the kernel's stamp of the request's last segment, and around the write of the first token, of the last and of
 the end, the moments before and after it. It prints its port, and ends when its input does.
 """
@@ -18,28 +19,29 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, TextIO
+from uuid import uuid4
 
 SO_TIMESTAMPNS = 35
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def event(body: dict[str, Any]) -> bytes:
+def event(request_id: str, body: dict[str, Any]) -> bytes:
     """One event in an HTTP chunk of its own."""
-    shared = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "truth"}
+    shared = {"id": request_id, "object": "chat.completion.chunk", "created": 1, "model": "truth"}
     data = b"data: " + json.dumps({**shared, **body}).encode() + b"\n\n"
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def said(content: str) -> bytes:
-    return event({"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": None}]})
+def said(request_id: str, content: str) -> bytes:
+    return event(request_id, {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": None}]})
 
 
-def end(tokens: int) -> bytes:
+def end(request_id: str, tokens: int) -> bytes:
     """The finish reason, the usage, the terminator and the end of the HTTP message."""
     usage = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
-    finish = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    finish = event(request_id, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     done = b"data: [DONE]\n\n"
-    return finish + event({"choices": [], "usage": usage}) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(done), done)
+    return finish + event(request_id, {"choices": [], "usage": usage}) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(done), done)
 
 
 def wall_offset() -> int:
@@ -61,7 +63,7 @@ class Connection:
         self.request = b""
         self.entry: dict[str, Any] = {}
         self.gap_s, self.due, self.sent = 0.0, 0.0, 0
-        self.token, self.end = said(" token"), end(tokens)
+        self.token, self.end = b"", b""
         peer.setblocking(False)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -79,11 +81,17 @@ class Connection:
             return
         self.request += data
         head, found, body = self.request.partition(b"\r\n\r\n")
-        if not found or len(body) < int(self.header(head, rb"content-length")):
+        if not found or len(body) < int(self.header(head, b"content-length") or 0):
+            return
+        if head.startswith(b"GET"):  # whether it is alive, as some clients ask first
+            self.request = b""
+            self.peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
             return
         stamps = [struct.unpack("@ll", value) for _, kind, value in ancillary if kind == SO_TIMESTAMPNS]
         received = stamps[0][0] * 1_000_000_000 + stamps[0][1] + self.offset if stamps else None
-        self.entry = {"request_id": self.header(head, rb"x-request-id").decode(), "received_ns": received}
+        request_id = self.header(head, b"x-request-id").decode() or str(uuid4())
+        self.entry = {"request_id": request_id, "received_ns": received}
+        self.token, self.end = said(request_id, " token"), end(request_id, self.tokens)
         gap = re.search(rb"gap_ms=([0-9.]+)", head)
         assert gap is not None
         self.gap_s, self.request, self.sent = float(gap[1]) / 1000, b"", 0
@@ -118,8 +126,7 @@ class Connection:
     @staticmethod
     def header(head: bytes, name: bytes) -> bytes:
         found = re.search(rb"(?i)\r\n" + name + rb": *([^\r]+)", head)
-        assert found is not None, name
-        return found[1]
+        return found[1] if found else b""
 
 
 async def serve(log: TextIO, ttft_s: float, tokens: int) -> None:
