@@ -174,7 +174,7 @@ def decode_policies(named: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] 
         try:
             rules = _object(row["rules"]) or PRESETS.get(name, {})
             policy = policy_of(name, rules, owner)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             policy = Policy(name, owner, problem=f"makes no sense: {error}")
         policies[policy.key] = policy
     active = [(owner, name) for (owner, name), row in kept.items() if row["is_active"]]

@@ -69,6 +69,8 @@ def poisoned(rng: random.Random, rows: Any, names: list[str], share: float) -> l
 
 def spoil_file(rng: random.Random, home: Path) -> None:
     files = sorted(path for path in home.rglob("*") if path.is_file())
+    if not files:
+        return
     path = rng.choice(files)
     data = bytearray(path.read_bytes())
     match rng.randrange(5):
@@ -221,7 +223,7 @@ def disturb(rng: random.Random, house: House, lookup: Lookup) -> None:
         case 0:
             house.publish()
         case 1:
-            spoil_file(rng, house.home) if any(path.is_file() for path in house.home.rglob("*")) else None
+            spoil_file(rng, house.home)
         case 2:
             (house.home / "scoring").mkdir(exist_ok=True)
             (house.home / "scoring" / "CURRENT").write_text(rng.choice(["", "..", "gone", "s\x00", "x" * 300]))
