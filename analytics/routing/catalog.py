@@ -19,7 +19,7 @@ from . import bits
 from .bits import Floats, Mask, Positions, Words
 from .policies import Policies, decode_policies
 from .published import Published
-from .reader import Reader, booleans, cast, encoded, floats, index_of, is_amount, is_object, mask
+from .reader import Reader, booleans, cast, encoded, floats, index_of, is_amount, is_object, mask, text_type
 from .records import TIERS
 from .tasks import TaskTable, decode_tasks
 
@@ -224,8 +224,12 @@ def _capabilities(models: pa.Table) -> tuple[dict[str, Words], Words]:
 def _allowed(table: pa.Table, names: pa.Array) -> list[tuple[tuple[str | None, str | None], Positions]]:
     """What a tenant, or a role (of a tenant or of all), may use; a row without a model names none."""
     groups: dict[tuple[str | None, str | None], list[int]] = {}
+    for name in ("tenant_id", "role"):
+        text_type(table, name)
     positions = index_of(table, "model", names).tolist()
     for tenant, role, model in zip(table["tenant_id"].to_pylist(), table["role"].to_pylist(), positions, strict=True):
+        if tenant is None and role is None:
+            raise ValueError("a row of allowed_models names neither a tenant nor a role")
         group = groups.setdefault((tenant, role), [])
         if model >= 0:
             group.append(model)

@@ -69,7 +69,7 @@ class Reader:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
     def texts(self, table: pa.Table, name: str) -> list[str]:
-        column = cast(table, name, pa.string())
+        column = cast(table, name, text_type(table, name))
         if column.null_count:
             raise self.unreadable(f"column {name} has empty cells")
         texts: list[str] = column.to_pylist()
@@ -89,8 +89,20 @@ def floats(table: pa.Table, name: str, high: float = _MOST) -> Floats:
     return column
 
 
+def text_type(table: pa.Table, name: str) -> pa.DataType:
+    """The type of texts, for a column that holds texts or nothing. Who may use what hangs on names: a number is no name."""
+    held = table[name].type
+    held = held.value_type if pa.types.is_dictionary(held) else held
+    if not (pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_null(held)):
+        raise TypeError(f"column {name} holds no text but {held}")
+    return pa.string()
+
+
 def booleans(table: pa.Table, name: str) -> pa.Array:
     """True and false; unknown is false."""
+    held = table[name].type
+    if not (pa.types.is_boolean(held) or pa.types.is_null(held)):
+        raise TypeError(f"column {name} is not true or false but {held}")
     return pc.fill_null(cast(table, name, pa.bool_()), False)
 
 
@@ -102,10 +114,9 @@ def mask(column: pa.Array) -> Mask:
 def encoded(table: pa.Table, name: str) -> tuple[Codes, list[str | None]]:
     """A text column as codes and the values that they stand for, null being a value like others."""
     column = table[name]
+    wanted = text_type(table, name)
     if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string())
-    elif not pa.types.is_string(column.type.value_type):
-        raise TypeError(f"column {name} holds no text")
+        column = column.cast(wanted)
     if isinstance(column, pa.ChunkedArray):
         column = column.unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # one without rows

@@ -97,7 +97,8 @@ def spoil_table(rng: random.Random, directory: Path) -> None:
     if rng.random() < 0.5:
         table = table.remove_column(column)
     else:
-        values: Any = rng.choice([[None], [1], ["x"], [b"\xff"], [[1.5]], [{"a": 1}]])
+        # No texts: another name in a configuration is another configuration, and nobody could tell.
+        values: Any = rng.choice([[1], [b"\xff"], [[1.5]], [{"a": 1}]])
         table = table.set_column(column, table.column_names[column], pa.array(values * table.num_rows))
     pq.write_table(table, directory / entry["file"])
     del manifest["tables"][name]
