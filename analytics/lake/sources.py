@@ -1,6 +1,7 @@
 """What the lake reads from: any store row by row, and in bulk where the store can."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 
 from analytics.lake.schema import from_csv, schema, to_arrow
 
-_COPIED_AT_ONCE = 200_000  # rows: about 100 MB of CSV
+_COPIED_AT_ONCE = 100_000  # rows: about 90 MB of CSV, twice: what is converted, and what is coming
 
 
 class Rows(Protocol):
@@ -58,9 +59,8 @@ def portions(store: Source, table: str, after: int | None) -> Iterator[Portion]:
     """The rows of an event table behind a watermark, in the order in which they became visible. Raises what the store raises."""
     if isinstance(store, BulkSource) and store.can_copy:
         columns = schema(table).names
-        while (copied := store.copy(table, columns, after, _COPIED_AT_ONCE)) is not None:
-            after = copied.watermark
-            yield Portion(from_csv(table, copied.csv), after)
+        for copied in _copied_ahead(store, table, columns, after):
+            yield Portion(from_csv(table, copied.csv), copied.watermark)
         return
     while True:
         batch = store.read(table, after)
@@ -70,3 +70,12 @@ def portions(store: Source, table: str, after: int | None) -> Iterator[Portion]:
             yield Portion(to_arrow(table, batch.rows), after)
         else:
             return
+
+
+def _copied_ahead(store: BulkSource, table: str, columns: Sequence[str], after: int | None) -> Iterator[Copied]:
+    """One portion after the other, each being read while its user is at work on the one before."""
+    with ThreadPoolExecutor(1, thread_name_prefix="copy") as reader:
+        coming = reader.submit(store.copy, table, columns, after, _COPIED_AT_ONCE)
+        while (copied := coming.result()) is not None:
+            coming = reader.submit(store.copy, table, columns, copied.watermark, _COPIED_AT_ONCE)
+            yield copied

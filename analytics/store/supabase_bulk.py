@@ -6,6 +6,7 @@ transaction is under way. The bytes are CSV as COPY writes it: an unquoted nothi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
 import psycopg
 from psycopg import pq, sql
@@ -88,13 +89,13 @@ def _stream(connection: psycopg.Connection, query: bytes) -> bytes:
     began = raw.exec_(query)
     if began.status != pq.ExecStatus.COPY_OUT:
         raise psycopg.errors.error_from_result(began)
-    lines = list[bytes]()
+    data = BytesIO()
     while True:
         size, line = raw.get_copy_data(0)
         if size < 0:
             break
-        lines.append(bytes(line))
+        data.write(line)
     while (ended := raw.get_result()) is not None:
         if ended.status != pq.ExecStatus.COMMAND_OK:
             raise psycopg.errors.error_from_result(ended)
-    return b"".join(lines)
+    return data.getvalue()
