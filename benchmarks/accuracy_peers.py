@@ -74,7 +74,7 @@ def guidellm(url: str, streams: int, requests: int, folder: Path) -> Iterator[tu
         "--profile", json.dumps({"kind": "concurrent", "streams": [streams]}),
         "--constraint", json.dumps({"kind": "max_requests", "count": requests + streams}),
         "--data", json.dumps({"kind": "json_file", "path": str(prompts)}),
-        "--tokenizer", json.dumps({"kind": "huggingface", "model": str(_tokenizer(folder))}),
+        "--tokenizer", json.dumps({"kind": "huggingface_auto", "model": str(_tokenizer(folder))}),
         "--output", json.dumps({"kind": "json", "path": str(report)}),
     )  # fmt: skip
     (benchmark,) = json.loads(report.read_text(encoding="utf-8"))["benchmarks"]
