@@ -64,7 +64,8 @@ async def sync(house: House) -> SyncReport:
 async def measure(house: House, models: Iterable[str], repeats: int = 2) -> dict[str, list[Row]]:
     """One run of these models; the rows of each."""
     named = tuple(f"vendor/{model}" for model in models)
-    report = await run_benchmark(house.settings, BenchmarkRequest(workload="short", models=named, repeats=repeats))
+    request = BenchmarkRequest(workload="short", models=named, repeats=repeats, max_usd=100.0)
+    report = await run_benchmark(house.settings, request)
     rows = house.rows("benchmark_results", "id", run_id=report.run_id)
     assert len(rows) == len(named) * repeats
     return {model: [row for row in rows if row["model"] == f"vendor/{model}"] for model in models}

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import httpx
 import orjson
@@ -85,16 +85,9 @@ class Bench:
 
     def __init__(self, reader: type[EventReader] = EventReader) -> None:
         self._reader = reader
-        self._runner = asyncio.Runner()
         self._status, self._headers = 200, cast("Headers", ())
         self._pieces: list[bytes] = []
         self._client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer), trust_env=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._runner.close()
 
     def look(self, one: Input) -> Counter[str]:
         """What was seen in one input. Raises Wrong, and whatever a decoder raises and must not."""
@@ -171,7 +164,7 @@ class Bench:
         for pieces in one.pieces:
             self._status, self._headers, self._pieces = 200, (("content-type", "application/json"),), pieces
             try:
-                catalog = self._runner.run(fetch_catalog(self._client, _SPEC, None))
+                catalog = asyncio.run(fetch_catalog(self._client, _SPEC, None))
                 ends.append(("read", len(catalog.models), repr(catalog)))
             except WireError as error:
                 _sane_error(error)
@@ -187,7 +180,7 @@ class Bench:
         for pieces in one.pieces:
             self._status, self._headers, self._pieces = one.status, one.headers, pieces
             asking = measure(self._client, spec, "m", _PROMPT, api_key=_KEY, deadlines=Deadlines(), request_id="r")
-            row = asdict(self._runner.run(asking))
+            row = asdict(asyncio.run(asking))
             orjson.dumps(row)
             if _KEY in repr(row):
                 raise Wrong(f"the key is in the row: {row}")
@@ -283,20 +276,20 @@ def search(seed: int, start: int, stop: int, reader: type[EventReader] = EventRe
     """Look at the inputs from `start` to before `stop`."""
     findings = Findings()
     signal.signal(signal.SIGALRM, _too_slow)
-    with Bench(reader) as bench:
-        for index in range(start, stop):
-            one = make(seed, index)
-            began = time.perf_counter()
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
-            try:
-                findings.seen.update(bench.look(one))
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is what is looked for
-                findings.wrong[index] = f"{type(error).__name__}: {error}"
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            took_ms = (time.perf_counter() - began) * 1e3
-            if took_ms > findings.slowest_ms:
-                findings.slowest_ms, findings.slowest = took_ms, index
+    bench = Bench(reader)
+    for index in range(start, stop):
+        one = make(seed, index)
+        began = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+        try:
+            findings.seen.update(bench.look(one))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is what is looked for
+            findings.wrong[index] = f"{type(error).__name__}: {error}"
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        took_ms = (time.perf_counter() - began) * 1e3
+        if took_ms > findings.slowest_ms:
+            findings.slowest_ms, findings.slowest = took_ms, index
     findings.most_mb = _memory_mb()
     return findings
 
@@ -333,8 +326,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.only is not None:
         print(make(arguments.seed, arguments.only))
-        with Bench() as bench:
-            print(bench.look(make(arguments.seed, arguments.only)))
+        print(Bench().look(make(arguments.seed, arguments.only)))
         return
     findings, began = Findings(), time.monotonic()
     for number, batch in enumerate(_side_by_side(arguments.seed, arguments.inputs, arguments.processes), 1):
