@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 
@@ -103,6 +104,27 @@ async def test_a_patient_reader_need_not_wait(ends: tuple[Wire, socket.socket], 
     got = await asyncio.wait_for(reading, 5)
     assert sent.startswith(joined(got))
     assert len(joined(got)) >= len(sent) - 4096
+
+
+async def test_readers_are_called_one_in_a_turn_so_that_sockets_are_read_in_between() -> None:
+    pairs = [socket.socketpair() for _ in range(4)]
+    wires = []
+    for ours, _ in pairs:
+        ours.setblocking(False)
+        wires.append(Wire(ours))
+    reading = [asyncio.create_task(wire.receive(LONG_S, b".")) for wire in wires]
+    await turns(1)
+    for _, theirs in pairs:
+        theirs.send(b"x.")
+    counts = [0]
+    while counts[-1] < len(pairs):
+        await turns(1)
+        counts.append(sum(task.done() for task in reading))
+    assert {later - earlier for earlier, later in pairwise(counts)} <= {0, 1}
+    assert [joined(await task) for task in reading] == [b"x."] * 4
+    for wire, (_, theirs) in zip(wires, pairs, strict=True):
+        wire.close()
+        theirs.close()
 
 
 async def test_a_hurry_without_bytes_wakes_nobody(ends: tuple[Wire, socket.socket]) -> None:
