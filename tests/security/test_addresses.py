@@ -18,7 +18,7 @@ from security.conftest import Run
 from wire.loopback import CHAT, SOON, Conversation, request, serving
 
 from flows.commands.providers import _spec_of
-from providers import addresses
+from providers import addresses, loop
 from providers.catalog import fetch_catalog
 from providers.errors import BadProvider, ConnectFailed, WireError
 from providers.specs import make_spec
@@ -91,8 +91,8 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that were connected to; those beyond this machine are unreachable, as without a network."""
     seen: list[str] = []
-    loop = asyncio.selector_events.BaseSelectorEventLoop
-    real = loop.sock_connect
+    plain = asyncio.selector_events.BaseSelectorEventLoop
+    real = plain.sock_connect
 
     async def sock_connect(self: Any, sock: socket.socket, address: Any) -> None:
         seen.append(address[0])
@@ -100,7 +100,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise OSError(errno.ENETUNREACH, "unreachable")
         await real(self, sock, address)
 
-    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    monkeypatch.setattr(plain, "sock_connect", sock_connect)
     return seen
 
 
@@ -188,6 +188,18 @@ async def test_no_spelling_of_a_url_brings_a_key_to_another_host(
 
 def test_there_are_enough_spellings() -> None:
     assert len(set(URLS)) >= 40
+
+
+def test_the_loop_that_measures_judges_alike(stranger: Stranger) -> None:
+    """The resolver of uvloop is its own, and not replaced here: addresses only, in all their spellings."""
+    outcomes = set()
+    for url in URLS:
+        if not any(name.lower() in url.lower() for name in NAMES):
+            row = {"key": "p", "provider_type": "custom", "base_url": url.replace("{p}", str(stranger.port))}
+            outcomes.add(loop.run(tried(row, make_spec)))
+    assert outcomes <= {"bad URL", "address", "dns"}
+    assert "address" in outcomes
+    assert (stranger.connections, bytes(stranger.heard)) == (0, b"")
 
 
 async def test_a_refused_address_is_a_row_with_one_sentence(stranger: Stranger, resolver: Resolver) -> None:
