@@ -5,7 +5,7 @@ models. What lies behind a bound is found by sorted order (`Thresholds`) or by z
 that hardly any model's own figure is read.
 """
 
-from typing import NamedTuple
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,13 +120,6 @@ class Thresholds:
         return words
 
 
-class _Corners(NamedTuple):
-    low_in: Floats
-    low_out: Floats
-    high_in: Floats
-    high_out: Floats
-
-
 class PriceZones:
     """The cost of a query by two prices, over models numbered by price (`by_price`): each word of a set is a zone of 64
     models with similar prices, so that nearly every zone is wholly within a bound or wholly beyond it.
@@ -134,7 +127,7 @@ class PriceZones:
     Rounding is monotone, so that the corners of a zone bound the cost of each of its models exactly.
     """
 
-    __slots__ = ("_corners", "_is_known", "_price_in", "_price_out")
+    __slots__ = ("_corner_in", "_corner_out", "_is_known", "_price_in", "_price_out")
 
     def __init__(self, price_in: Floats, price_out: Floats) -> None:
         padded = np.full((2, words_for(len(price_in)) * 64), np.nan)
@@ -144,26 +137,24 @@ class PriceZones:
         self._price_in, self._price_out = padded.reshape(2, -1, 64)
         self._is_known: Mask = ~unknown.reshape(-1, 64).any(axis=1)
         low, high = (np.where(unknown, other, padded).reshape(2, -1, 64) for other in (_BEYOND, 0.0))
-        lowest, highest = low.min(axis=2), high.max(axis=2)
-        self._corners = _Corners(lowest[0], lowest[1], highest[0], highest[1])
+        self._corner_in, self._corner_out = np.stack((low.min(axis=2), high.max(axis=2)), axis=1)  # rows: low, high
 
     def at_most(self, input_tokens: int, output_tokens: int, bound: float) -> Words:
         """The models known to cost `bound` USD or less for so many tokens."""
-        corners = self._corners
-        within = (input_tokens * corners.high_in + output_tokens * corners.high_out) / 1e6 <= bound
-        within &= self._is_known
-        mixed = (input_tokens * corners.low_in + output_tokens * corners.low_out) / 1e6 <= bound
-        mixed ^= within  # what is wholly within is so at its lowest corner too
-        words = np.where(within, ALL, _NONE)
-        zones = mixed.nonzero()[0]
-        costs = (input_tokens * self._price_in[zones] + output_tokens * self._price_out[zones]) / 1e6
-        words[zones] = np.packbits(costs <= bound, bitorder="little").view(np.uint64)
+        most = _before_division(bound)
+        lowest, highest = input_tokens * self._corner_in + output_tokens * self._corner_out <= most
+        highest &= self._is_known
+        lowest ^= highest  # what is wholly within the bound is so at its lowest corner too; what remains is mixed
+        words: Words = highest * ALL
+        mixed = lowest.nonzero()[0]
+        total = input_tokens * self._price_in[mixed]
+        total += output_tokens * self._price_out[mixed]
+        words[mixed] = np.packbits(total <= most, bitorder="little").view(np.uint64)
         return words
 
     def cheapest(self, words: Words, input_tokens: int, output_tokens: int, wanted: int) -> tuple[Words, float]:
         """The part of `words` that holds its `wanted` cheapest models at least, and a cost that all others exceed."""
-        corners = self._corners
-        low = (input_tokens * corners.low_in + output_tokens * corners.low_out) / 1e6
+        low = (input_tokens * self._corner_in[0] + output_tokens * self._corner_out[0]) / 1e6
         low[words == 0] = np.inf
         first = min(max(8, wanted // 8), len(low))
         near = np.argpartition(low, first - 1)[:first]
@@ -172,6 +163,16 @@ class PriceZones:
         found = np.sort(costs[inside & ~np.isnan(costs)])
         bound = float(found[wanted - 1]) if len(found) >= wanted else np.inf
         return np.where(low <= bound, words, _NONE), bound
+
+
+def _before_division(bound: float) -> float:
+    """The largest number that is `bound` or less when it is divided by a million."""
+    most = bound * 1e6
+    while most / 1e6 > bound:
+        most = math.nextafter(most, -math.inf)
+    while (further := math.nextafter(most, math.inf)) / 1e6 <= bound and further < math.inf:
+        most = further
+    return most
 
 
 def by_price(price_in: Floats, price_out: Floats) -> Positions:
