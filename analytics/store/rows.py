@@ -26,6 +26,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL has no NUL, UTF-8 no lone surrogates
 _NAMES = uuid.UUID("6f1ab5c0-4a3e-5d36-9c54-7a0f2b8f1d11")
 _LARGEST = 2**63 - 1
+_PLAIN = (str, int, bool, type(None))
 
 
 def to_text(moment: datetime) -> str:
@@ -138,10 +139,20 @@ def _json(value: Any) -> Any:
     """A list or dict of plain values; text is taken for JSON text."""
     if isinstance(value, str):
         value = json.loads(value)
-    plain = json.loads(json.dumps(value, allow_nan=False, default=_plain))
+    plain = value if _is_plain(value) else json.loads(json.dumps(value, allow_nan=False, default=_plain))
     if not isinstance(plain, list | dict):
         raise TypeError(f"a list or an object was expected, not {_shown(value)}")
     return mended(plain)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON would give just this back."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(name) is str and _is_plain(item) for name, item in value.items())
+    if kind is list:
+        return all(map(_is_plain, value))
+    return math.isfinite(value) if kind is float else kind in _PLAIN
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from analytics.store.protocol import Landing, Store
 from analytics.store.rows import Row, now_text, to_text
 
 _ROOM_PER_CALL = 256 * 1024  # bytes reserved for an answer before its question is paid for
-_ROWS_AT_ONCE = 500
+_ROWS_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 8 * 1024 * 1024
 _ABORTED = "the program ended while this call was under way; the provider may have billed it"
 _SKIPPED = "the program ended before this call was made"
