@@ -16,6 +16,7 @@ MAX_VALUE_CHARACTERS = 1 << 20  # of one entry, or of one of the listing's other
 
 LISTS = ("", "data", "models")  # by rank: llama.cpp has the two latter, with the same models
 _WINDOW = 1 << 16  # characters that are read before a value is tried again
+_SCALARS = frozenset('"-0123456789tfnNI')  # how any other value begins
 _SPACE = re.compile(r"[ \t\n\r]*")
 _LONGEST_INTEGER = 19  # characters
 
@@ -55,8 +56,10 @@ class Listing:
                         yield name, entry
                 else:
                     self.fields[name] = await self._value()
-        else:
+        elif sign in _SCALARS:
             await self._value()
+        else:  # a page, say: known by its first character, however long it is
+            raise ValueError("neither an array nor an object")
         if await self._sign():
             raise ValueError("something follows the listing")
 
