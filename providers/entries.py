@@ -266,11 +266,7 @@ def _price(side: str, value: Any, factor: Decimal) -> Decimal | None:
     if value is None:
         return None
     try:
-        price = (
-            Decimal(str(value))
-            if isinstance(value, _NUMBERS) and not isinstance(value, bool)
-            else Decimal("NaN")
-        )
+        price = Decimal(str(value)) if isinstance(value, _NUMBERS) and not isinstance(value, bool) else Decimal("NaN")
     except InvalidOperation:
         price = Decimal("NaN")
     if price == -1:
