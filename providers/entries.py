@@ -269,7 +269,7 @@ def _price(side: str, value: Any, factor: Decimal) -> Decimal | None:
         price = Decimal(str(value)) if isinstance(value, _NUMBERS) and not isinstance(value, bool) else Decimal("NaN")
     except InvalidOperation:
         price = Decimal("NaN")
-    if price == -1:
+    if price.is_finite() and price == -1:  # a signalling NaN cannot even be compared
         return None
     if not price.is_finite() or not 0 <= price <= _LARGEST:
         raise BadEntry(f"the {side} price {label(str(value))!r} is no price")

@@ -213,6 +213,7 @@ async def test_a_key_that_no_header_can_carry_is_never_sent() -> None:
         ({"pricing": {"prompt": "0", "completion": "0", "image": "0", "web_search": "0"}}, ("0", "0")),
         ({"pricing": {"prompt": "0", "completion": "0", "internal_reasoning": "0.000001"}}, (None, None)),
         ({"pricing": {"prompt": "0", "completion": "0", "request": "-1"}}, (None, None)),
+        ({"pricing": {"prompt": "0", "completion": "0", "image": "sNaN"}}, ("0", "0")),
         ({"pricing": {"input": 0, "output": 0, "hourly": 2.5}}, (None, None)),
     ],
 )
@@ -226,6 +227,7 @@ def test_a_price_is_exact_in_usd_per_million_or_unknown(pricing: dict[str, Any],
     [
         ({"prompt": "-999", "completion": "0"}, "the input price '-999' is no price"),
         ({"prompt": "NaN", "completion": "0"}, "the input price 'NaN' is no price"),
+        ({"prompt": "sNaN", "completion": "0"}, "the input price 'sNaN' is no price"),
         ({"prompt": "1e999", "completion": "0"}, "the input price '1e999' is no price"),
         ({"prompt": "1e999999", "completion": "0"}, "the input price '1e999999' is no price"),
         ({"prompt": "0", "completion": "-0.5"}, "the output price '-0.5' is no price"),
