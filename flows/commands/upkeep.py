@@ -17,7 +17,7 @@ from flows.warehouse import make_store, open_store
 
 _POOL = "local"  # of prefect.yaml; `prefect deploy --all` takes no other
 
-db = typer.Typer(no_args_is_help=True, help="The store's schema: migrate, check.")
+db = typer.Typer(no_args_is_help=True, help="The store: migrate, check, restore.")
 
 
 def status(json: Json = False) -> None:
@@ -95,6 +95,26 @@ def check() -> None:
         with make_store(settings) as store:
             store.check()
     render.say("The store answers, and its schema is this program's.")
+
+
+@db.command("restore")
+def restore(json: Json = False) -> None:
+    """Give the store every row of the lake that it lacks: a lost store, or a new one. What is there stays; safe to repeat."""
+    from analytics.lake import Lake
+    from analytics.lake.restore import restore as restore_from
+
+    settings = load_settings()
+    with open_store(settings) as store:
+        done = restore_from(Lake(settings.home.lake), store)
+    if json:
+        render.show_json({"rows": done.rows, "dropped": done.dropped, "problems": list(done.problems)})
+    else:
+        render.show_table(None, ("table", "rows"), done.rows.items())
+    for problem in done.problems:
+        render.say(f"Left out: {problem}")
+    render.say(f"{sum(done.rows.values())} rows came back from {settings.home.lake}.")
+    if done.problems:
+        raise typer.Exit(1)
 
 
 def deploy() -> None:
