@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from house import AURORA, House, files_of
-from security.conftest import CANARY, GATEWAY, origin_of
-from security.openbao import OpenBao
+from security.conftest import CANARY, GATEWAY, free_port, origin_of
+from security.openbao import ROOT_TOKEN, OpenBao, running
 from security.standins import StandIn, secret
 
 from providers.simulated import Simulated
@@ -83,6 +83,18 @@ def missing(bao: OpenBao, _: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
+def without_field(bao: OpenBao, _: pytest.MonkeyPatch) -> Iterator[None]:
+    bao.put(GATEWAY, key=CANARY, token=CANARY)
+    yield
+
+
+@contextmanager
+def without_origin(bao: OpenBao, _: pytest.MonkeyPatch) -> Iterator[None]:
+    bao.put(GATEWAY, api_key=CANARY)
+    yield
+
+
+@contextmanager
 def wrong_app_role(_: OpenBao, patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.delenv("VAULT_TOKEN")
     patch.setenv("VAULT_ROLE_ID", "nobody")
@@ -99,6 +111,8 @@ def wrong_app_role(_: OpenBao, patch: pytest.MonkeyPatch) -> Iterator[None]:
         (without_policy, "expired, was revoked or has no policy for it; renew it or widen the policy"),
         (deleted, f"Vault has none at secret/llm/{GATEWAY}; store it with 'scorehouse keys set {GATEWAY}'"),
         (missing, f"Vault has none at secret/llm/{GATEWAY}; store it with 'scorehouse keys set {GATEWAY}'"),
+        (without_field, f"The secret secret/llm/{GATEWAY} has no usable field 'api_key'"),
+        (without_origin, "is bound to no origin and is sent nowhere"),
         (wrong_app_role, "does not accept the AppRole of VAULT_ROLE_ID"),
     ],
 )
@@ -109,6 +123,24 @@ def test_a_fault_of_vault_stops_the_provider(
     bao.app_role()
     with fault(bao, monkeypatch):  # type: ignore[operator]
         assert words in refused(gateway, guarded)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_vault_that_goes_away_or_is_not_trusted_stops_the_provider(
+    gateway: House, guarded: Simulated, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tls: bool
+) -> None:
+    """A server of its own, with a key that opens the provider as long as it runs and is trusted."""
+    with running(tmp_path, free_port(), tls=tls) as bao:
+        bao.put(GATEWAY, api_key=CANARY, origin=origin_of(guarded))
+        monkeypatch.setenv("VAULT_ADDR", bao.address)
+        monkeypatch.setenv("VAULT_TOKEN", ROOT_TOKEN)
+        if tls:
+            assert "no certificate that can be trusted" in refused(gateway, guarded)
+            monkeypatch.setenv("VAULT_CACERT", str(bao.ca_file))
+        mark = len(guarded.log())
+        assert {result.outcome for result in gateway.bench().results} == {"ok"}
+        assert len(guarded.log()) > mark
+    assert "cannot be reached" in refused(gateway, guarded)
 
 
 STAND_INS: dict[str, tuple[StandIn, str]] = {
