@@ -100,6 +100,8 @@ async def _read_pages(client: httpx.AsyncClient, spec: ProviderSpec, api_key: st
         after = fields.get("last_id") if fields.get("has_more") is True else None
         if not isinstance(after, str) or query.get("after_id") == after:
             return
+        if not after.isprintable():  # half a surrogate pair, say: no URL can carry it
+            raise Garbled("malformed", "the next page of the listing cannot be asked for: its last_id is no text")
         query["after_id"] = after
     raise Garbled("response_too_large", f"the listing has more than {_MAX_PAGES} pages")
 

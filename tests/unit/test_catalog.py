@@ -122,6 +122,12 @@ async def test_pages_that_lead_nowhere_come_to_an_end() -> None:
         await fetch(endless, "anthropic")
 
 
+async def test_a_next_page_that_no_url_can_name_fails_the_sync_and_not_the_program() -> None:
+    page = rb'{"data":[{"id":"m"}],"has_more":true,"last_id":"m\ud83d"}'
+    with pytest.raises(Garbled, match="last_id"):
+        await fetch(lambda _: httpx.Response(200, content=page), "anthropic")
+
+
 async def test_a_bad_entry_is_left_out_and_named() -> None:
     entries: list[Any] = [
         {"id": "good"},
