@@ -17,6 +17,7 @@ from .limits import Steps, first_failed, rejections, sift, what_to_relax
 from .records import Evidence, Explanation, Fallback, Part, RouteAnswer, RouteQuery, Source, TaskGuess
 from .scores import Scores
 from .snapshots import State
+from .walk import walk
 
 _TOLD = 4_096  # models to remember what there is to say of, each about 2 KB
 # The limits that a model's key alone decides; the others need a catalog.
@@ -48,13 +49,15 @@ class Settled(NamedTuple):
 
 def settle(asked: Asked) -> Settled:
     """Sift and choose; the answer names a model if any passes every limit."""
-    words = sift(asked)
-    number = bits.count(words)
-    if not number:
-        return Settled("none", None, (), asked.guess, asked.policy.name, WhyNothing(asked))
-    choice = choose(asked, words, number)
+    choice = walk(asked)
+    if choice is None:
+        words = sift(asked)
+        number = bits.count(words)
+        if not number:
+            return Settled("none", None, (), asked.guess, asked.policy.name, WhyNothing(asked))
+        choice = choose(asked, words, number)
     fallbacks = tuple([_named(asked, model, score) for model, score in choice.fallbacks])
-    why = Why(asked, choice, number)
+    why = Why(asked, choice)
     return Settled(
         "snapshot", _named(asked, choice.model, choice.score), fallbacks, asked.guess, asked.policy.name, why
     )
@@ -83,10 +86,10 @@ def task_of(board: Board, query: RouteQuery) -> TaskGuess | None:
 class Why:
     """Why a model was chosen, worked out when it is read."""
 
-    __slots__ = ("_asked", "_choice", "_number", "_reasons", "_rejected", "_said")
+    __slots__ = ("_asked", "_choice", "_reasons", "_rejected", "_said")
 
-    def __init__(self, asked: Asked, choice: Choice, number: int) -> None:
-        self._asked, self._choice, self._number = asked, choice, number
+    def __init__(self, asked: Asked, choice: Choice) -> None:
+        self._asked, self._choice = asked, choice
         self._said: Said | None = None
         self._reasons: tuple[Reason, ...] | None = None
         self._rejected: Mapping[str, int] | None = None
@@ -109,7 +112,7 @@ class Why:
     def reasons(self) -> tuple[Reason, ...]:
         if self._reasons is None:
             detected = explain.detected(self._asked)
-            decided = explain.headline(self._asked, self._choice, self._number)
+            decided = explain.headline(self._asked, self._choice)
             self._reasons = (decided, *(() if detected is None else (detected,)), *self._told().reasons)
         return self._reasons
 

@@ -14,7 +14,7 @@ from .records import LIMIT_FIELDS, RouteQuery, Sort, TaskGuess
 
 
 class Asked:
-    """`now` is seconds since 1970; `policy` ranks, with the query's own weights if it has any; `limits` are those of the query
+    """`now` is seconds since 1970; `policy` ranks, with the query's own weights if it has any (`is_stored` says that not); `limits` are those of the query
     and of the active policies together, in order; `task` is what was asked or detected.
     """
 
@@ -29,6 +29,7 @@ class Asked:
         if query.weights is not None:
             self.policy = policies.weighted(active.policy, query.weights)  # type: ignore[arg-type]  # checked by the query
         self.sort: Sort | None = query.sort or self.policy.sort
+        self.is_by_tokens = self.sort == "price" and query.input_tokens is not None
         self.limits: tuple[tuple[str, Any], ...] = query.limits
         if active.limits:
             joined = policies.both(active.limits, dict(query.limits))
@@ -77,7 +78,11 @@ class Asked:
         """What distinguishes all that is to say of a model in itself; None where it is this question's alone."""
         if not self.is_stored or (self.patch is not None and model in self.patch.index):
             return None
-        return self.policy.key, self.task, self.query.domain, model
+        return *self.kind_of_question(), model
+
+    def kind_of_question(self) -> tuple[Any, ...]:
+        """By what a stored policy tells questions apart."""
+        return self.policy.key, self.task, self.query.domain
 
     def quality_and_se(self, models: Positions) -> tuple[Floats, Floats]:
         """The experience with some models, the agent's own included."""

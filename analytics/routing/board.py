@@ -15,6 +15,7 @@ from . import experience, policies
 from .bits import Floats, Positions, PriceZones, Thresholds, Words
 from .catalog import Catalog, Members
 from .experience import Patch, View
+from .few import Few
 from .policies import Policy, Values
 from .reader import places
 from .records import RouteQuery, Sort
@@ -23,6 +24,7 @@ from .scores import MEASURED, Scores
 # A model that was asked this often and never once answered is broken, whatever its priority says; one or two
 # requests may have met a passing fault.
 FAILING_FROM = 3
+FIRST = 256  # so many are looked at before all are
 HEAD = 4_096  # the first places of an order are prepared for walking
 _CACHE_BYTES = 64 * 2**20
 _NOT_MADE: Any = object()  # None means that nothing stands otherwise
@@ -51,12 +53,13 @@ class Head(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """All models, best first, with their scores; `place` is where each stands."""
+    """All models, best first, with their scores; `place` is where each stands, `first` the best side by side."""
 
     order: Positions
     score: Floats
     place: NDArray[np.int32]
     head: Head
+    first: Few
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,8 @@ class Board:
     told: dict[Any, Any] = field(default_factory=dict)
     rankings: dict[tuple[Any, ...], Ranking] = field(default_factory=dict)
     views: dict[tuple[str | None, str | None], View] = field(default_factory=dict)
+    patched: dict[tuple[Any, ...], Few] = field(default_factory=dict)
+    lists: dict[tuple[Any, ...], Few] = field(default_factory=dict)
     patches: dict[tuple[str | None, ...], Patch | None] = field(default_factory=dict)
     sets: dict[tuple[Any, ...], Words] = field(default_factory=dict)
     types: dict[str, tuple[Words, Mapping[str, int]]] = field(default_factory=dict)
@@ -248,7 +253,8 @@ class Board:
             provider=self.catalog.provider_code[first],
             floor=score[top] - reach,
         )
-        return Ranking(ordered, score[order], place, head)
+        few = Few(self, view, ordered[:FIRST], score[order[:FIRST]], is_whole=len(ordered) <= FIRST)
+        return Ranking(ordered, score[order], place, head, few)
 
     def tie_delta(self, policy: Policy) -> float:
         """The quality that may be lost to a lower price."""

@@ -79,8 +79,9 @@ class Catalog:
 
 
 class Members(NamedTuple):
-    """The set of models that an agent may use, and the priorities set for it: of `overridden` (ascending) -> `priority`."""
+    """The models that an agent may use, and the priorities set for it: of `overridden` (ascending) -> `priority`."""
 
+    models: Positions
     words: Words
     overridden: Positions
     priority: Floats
@@ -121,9 +122,9 @@ class Agents:
             words &= ~bits.of_any(models[speaking & ~enabled], self._size)
         overridden = speaking & (priority >= 0)
         if not overridden.any():
-            return Members(words, _NO_MODELS, _NO_PRIORITIES)
+            return Members(bits.members(words), words, _NO_MODELS, _NO_PRIORITIES)
         unique, last = np.unique(models[overridden][::-1], return_index=True)
-        return Members(words, unique.astype(np.intp), priority[overridden][::-1][last])
+        return Members(bits.members(words), words, unique.astype(np.intp), priority[overridden][::-1][last])
 
 
 def decode_catalog(published: Published, home: Path, *, simulated: bool | None) -> Catalog:

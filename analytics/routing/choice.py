@@ -28,23 +28,26 @@ class Choice(NamedTuple):
     instead_of: int | None = None
     against: float = 0.0
     loss: float = 0.0
+    is_alone: bool = False
 
 
 def choose(asked: Asked, words: Words, number: int) -> Choice:
     """The best of the `number` models that fit (at least one) and up to `top` - 1 fallbacks, other providers first."""
     blocks = best_first(asked, words, number)
     hits = next(blocks)
-    at, loss = 0, 0.0
+    at, lost = 0, 0.0
     if asked.sort is None:
         score, floor = hits.scores, _floor(asked, hits) if hits.floor is None else hits.floor
         while score.item(-1) >= floor and (more := next(blocks, None)) is not None:
             hits += more
             score = hits.scores
         if len(score) > 1 and score.item(1) >= floor:
-            at, loss = _settle(asked, hits, floor)
+            at, lost = _settle(asked, hits, floor)
     fallbacks = _fallbacks(asked, hits, blocks, at)
     instead_of = hits.models.item(0) if at else None
-    return Choice(hits.models.item(at), hits.scores.item(at), fallbacks, instead_of, hits.scores.item(0), loss)
+    return Choice(
+        hits.models.item(at), hits.scores.item(at), fallbacks, instead_of, hits.scores.item(0), lost, number == 1
+    )
 
 
 def _floor(asked: Asked, hits: Block) -> float:
@@ -70,9 +73,9 @@ def _settle(asked: Asked, hits: Block, floor: float) -> tuple[int, float]:
         costs_of = {place: asked.cost(hits.models.item(place)) for place in range(1, end)}
         places = sorted((place for place in costs_of if costs_of[place] < paid), key=costs_of.__getitem__)
     for place in places:
-        loss = _loss(asked, best, hits.models.item(place), score - hits.scores.item(place))
-        if loss is not None:
-            return place, loss
+        lost = loss(asked, best, hits.models.item(place), score - hits.scores.item(place))
+        if lost is not None:
+            return place, lost
     return 0, 0.0
 
 
@@ -89,7 +92,7 @@ def _can_tie(asked: Asked, best: Known, models: Positions, behind: Floats) -> Ma
     return same | near
 
 
-def _loss(asked: Asked, best: Known, other: int, behind: float) -> float | None:
+def loss(asked: Asked, best: Known, other: int, behind: float) -> float | None:
     """The expected loss of quality if `other` is a tie with `best`, else None.
 
     A lower score counts as the quality that would make up for it, so that a tie is a tie in the policy's eyes too.
@@ -100,8 +103,8 @@ def _loss(asked: Asked, best: Known, other: int, behind: float) -> float | None:
     if not (best.basis and known.basis and weight > 0):
         return None
     gap = max(best.quality - known.quality, behind / weight)
-    loss = expected_loss(gap, math.hypot(best.se, known.se))
-    return loss if loss < asked.tie_delta else None
+    lost = expected_loss(gap, math.hypot(best.se, known.se))
+    return lost if lost < asked.tie_delta else None
 
 
 def _fallbacks(asked: Asked, hits: Block, blocks: Iterator[Block], at: int) -> list[tuple[int, float]]:

@@ -140,7 +140,7 @@ def patch(board: "Board", task: str | None, domain: str | None, agent: str | Non
     found = [(basis, group, pool) for basis, group in wanted if (pool := _own(board, group)) is not None]
     overridden, priority = _NOBODY, _NO_PRIORITY
     if agent is not None:
-        _, overridden, priority = board.members_of(agent, tenant)
+        _, _, overridden, priority = board.members_of(agent, tenant)
     if not found and not len(overridden):
         return None
     models = np.unique(np.concatenate([overridden, *(pool.models for _, _, pool in found)]))

@@ -23,22 +23,22 @@ _ALONE = 1 - 1e-9  # so much of all weights leaves nothing for the others
 _WORTH_SAYING = 0.01  # failures below this share of the requests are not
 
 
-def headline(asked: Asked, choice: Choice, count: int) -> tuple[str, str]:
+def headline(asked: Asked, choice: Choice) -> tuple[str, str]:
     """Code and sentence of what decided for the model."""
     catalog = asked.board.catalog
     name, score = catalog.display_names[choice.model], choice.score
-    if count == 1:
+    if choice.is_alone:
         return "only_one", f"{name} is the only model that fits."
     if asked.sort is not None:
         figure = _sorting_figure(asked, choice.model)
         if figure is None:
             return (
                 "sorted_by_unknown",
-                f"The {asked.sort} of none of the {count:,} models that fit is known, so {name} leads by its score of {score:.2f}.",
+                f"The {asked.sort} of no model that fits is known, so {name} leads by its score of {score:.2f}.",
             )
         return (
             f"sorted_by_{asked.sort}",
-            f"{name} has {_SORTED_BY[asked.sort]} of the {count:,} models that fit: {figure}.",
+            f"{name} has {_SORTED_BY[asked.sort]} of the models that fit: {figure}.",
         )
     if choice.instead_of is not None:
         other, against = choice.instead_of, choice.against
@@ -53,7 +53,7 @@ def headline(asked: Asked, choice: Choice, count: int) -> tuple[str, str]:
             f"{rival} scores a shade higher ({_apart(against, score)}), but {name} costs {mine} instead of {theirs}, "
             f"and taking it is expected to lose only {_percent(choice.loss, 2)} of quality."
         )
-    return "best_score", f"{name} scores {score:.2f}, the best of the {count:,} models that fit."
+    return "best_score", f"{name} scores {score:.2f}, the best of the models that fit."
 
 
 def experience(asked: Asked, known: Known, evidence: Evidence | None) -> tuple[str | None, str]:

@@ -209,13 +209,17 @@ FAILING = {limit.field: (limit.failing, limit.failing_one) for limit in LIMITS.v
 
 def sift(asked: Asked) -> Words:
     """The models that pass every limit."""
-    board, model_type = asked.board, asked.query.model_type
-    words = board.set_of(("ready", model_type), lambda: _by_type(board, model_type)[0] & ~failing(board))
-    for _, group in _groups(asked):
+    words = ready(asked.board, asked.query.model_type)
+    for _, group in groups(asked):
         words = words & group
     for field, value in asked.limits:
         words = words & LIMITS[field].passing(asked, value)
     return words
+
+
+def ready(board: Board, model_type: str) -> Words:
+    """The models of one type that may answer at all, and do."""
+    return board.set_of(("ready", model_type), lambda: _by_type(board, model_type)[0] & ~failing(board))
 
 
 class Steps:
@@ -229,7 +233,7 @@ class Steps:
         """The models that no reason but a limit rejects, and how many each of the reasons rejects first."""
         asked, board, model_type = self.asked, self.asked.board, self.asked.query.model_type
         words, rejected = _by_type(board, model_type)
-        steps = [*_groups(asked), ("failing", ~failing(board))]
+        steps = [*groups(asked), ("failing", ~failing(board))]
         return _counted(words, steps, dict(rejected))
 
     @cached_property
@@ -246,7 +250,7 @@ def rejections(steps: Steps) -> Mapping[str, int]:
 def first_failed(asked: Asked, model: int) -> str | None:
     """Why one model does not fit: the first reason in order, or None if it does fit."""
     board, model_type = asked.board, asked.query.model_type
-    steps = [*_types(board, model_type), *_groups(asked), ("failing", ~failing(board)), *Steps(asked).limits]
+    steps = [*_types(board, model_type), *groups(asked), ("failing", ~failing(board)), *Steps(asked).limits]
     return next((field for field, passing in steps if not bits.has(passing, model)), None)
 
 
@@ -307,12 +311,12 @@ def unanswered(asked: Asked) -> float:
     """The requests to models that might answer this question, had they ever answered one."""
     board = asked.board
     words = _by_type(board, asked.query.model_type)[0] & failing(board)
-    for _, group in _groups(asked):
+    for _, group in groups(asked):
         words = words & group
     return float(board.measured["requests"][bits.members(words)].sum())
 
 
-def _groups(asked: Asked) -> list[tuple[str, Words]]:
+def groups(asked: Asked) -> list[tuple[str, Words]]:
     """Who may use what: the agent's models, the tenant's and the role's."""
     query, board = asked.query, asked.board
     catalog, found = board.catalog, []

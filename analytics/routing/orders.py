@@ -59,7 +59,7 @@ def best_first(asked: Asked, words: Words, number: int) -> Iterator[Block]:
 
 
 def _blocks(asked: Asked, words: Words, number: int) -> Iterator[Block]:
-    if asked.sort == "price" and asked.query.input_tokens is not None:
+    if asked.is_by_tokens:
         return _by_cost(asked, words)
     if not asked.is_stored:
         return _by_weights(asked, words, number)
@@ -68,7 +68,7 @@ def _blocks(asked: Asked, words: Words, number: int) -> Iterator[Block]:
 
 def _by_place(asked: Asked, words: Words, number: int) -> Iterator[Block]:
     """From the best end as long as enough of the next models fit, then all that are left, by their places."""
-    order, score, place, head = asked.ranking
+    order, score, place, head, _ = asked.ranking
     octets, done, prepared = words.view(np.uint8), 0, len(head.byte)
     end = _AT_FIRST * len(order) // number
     while done < prepared and end <= HEAD:
@@ -104,20 +104,20 @@ def _by_cost(asked: Asked, words: Words) -> Iterator[Block]:
     models = bits.members(near)
     if bound < np.inf:
         first = models[asked.costs(models) <= bound]
-        yield _sorted(asked, first)
+        yield in_order(asked, first)
         models = bits.members(words & ~bits.of(first, asked.board.catalog.size))
-    yield _sorted(asked, models)
+    yield in_order(asked, models)
 
 
 def _by_weights(asked: Asked, words: Words, number: int) -> Iterator[Block]:
     if asked.sort is not None or number <= _FEW:
-        yield _sorted(asked, bits.members(words))
+        yield in_order(asked, bits.members(words))
         return
     estimate = _estimated(asked, words)
     best, upper = float(estimate.max()), np.inf
     for margin in _MARGINS:
         models = (estimate >= max(best - margin - _ESTIMATED, -0.5)).nonzero()[0]
-        block = _sorted(asked, models)
+        block = in_order(asked, models)
         lower = best - margin if margin < 1 else -np.inf
         start, end = (int(np.count_nonzero(block.scores >= bound)) for bound in (upper, lower))
         yield _cut(block, start, end)
@@ -147,15 +147,15 @@ def _merged(asked: Asked, blocks: Iterator[Block], mine: Positions) -> Iterator[
         if not len(waiting):
             yield block
             continue
-        joined = _sorted(asked, np.concatenate((block.models, waiting)))
+        joined = in_order(asked, np.concatenate((block.models, waiting)))
         end = 1 + int(np.flatnonzero(joined.models == block.models[-1])[0])
         yield _cut(joined, 0, end)
         waiting = joined.models[end:]
     if len(waiting):
-        yield _sorted(asked, waiting)
+        yield in_order(asked, waiting)
 
 
-def _sorted(asked: Asked, models: Positions) -> Block:
+def in_order(asked: Asked, models: Positions) -> Block:
     """Some models in order, by their exact scores."""
     values = asked.values(models)
     scores = policies.scores(asked.policy, values)

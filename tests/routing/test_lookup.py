@@ -380,10 +380,10 @@ class TestSorting:
     @pytest.mark.parametrize(
         ("sort", "best", "said"),
         [
-            ("price", "b/two", "Two has the lowest price of the 3 models that fit: $0.50 per 1M tokens."),
-            ("latency", "a/one", "One has the shortest median latency of the 3 models that fit: 90 ms."),
-            ("throughput", "a/one", "One has the highest throughput of the 3 models that fit: 20 tokens a second."),
-            ("quality", "b/two", "Two has the highest quality of the 3 models that fit: 0.90 out of 1."),
+            ("price", "b/two", "Two has the lowest price of the models that fit: $0.50 per 1M tokens."),
+            ("latency", "a/one", "One has the shortest median latency of the models that fit: 90 ms."),
+            ("throughput", "a/one", "One has the highest throughput of the models that fit: 20 tokens a second."),
+            ("quality", "b/two", "Two has the highest quality of the models that fit: 0.90 out of 1."),
         ],
     )
     def test_one_figure_decides_and_unknown_comes_last(self, lookup: Make, sort: str, best: str, said: str) -> None:
@@ -397,13 +397,13 @@ class TestSorting:
             model("b/reader", pricing_input=1.0, pricing_output=8.0),
         ]
         answer = lookup(models)(sort="price", input_tokens=10, output_tokens=1_000)
-        assert answer.reasons[0] == "Talker has the lowest price of the 2 models that fit: $0.0010 for this query."
+        assert answer.reasons[0] == "Talker has the lowest price of the models that fit: $0.0010 for this query."
 
     def test_when_nothing_is_known_the_score_leads(self, lookup: Make) -> None:
         answer = lookup([model("a/one"), model("b/two", priority=80)])(sort="latency")
         assert (
             answer.reasons[0]
-            == "The latency of none of the 2 models that fit is known, so Two leads by its score of 0.80."
+            == "The latency of no model that fits is known, so Two leads by its score of 0.80."
         )
 
 
@@ -415,7 +415,7 @@ class TestReasons:
         ]
         answer = lookup([model("a/one", display_name="Aurora Large", priority=80), model("b/two")], rows)(task="code")
         assert answer.reasons == (
-            "Aurora Large scores 0.88, the best of the 2 models that fit.",
+            "Aurora Large scores 0.88, the best of the models that fit.",
             "It answered 92 % of 118 benchmark questions for code correctly (95 % interval: 86 % to 96 %).",
             "Its score is 0.3 x priority 0.80 + 0.7 x experience 0.92 = 0.88.",
             "It typically answers in 840 ms, with the first word after 210 ms, and writes 95 tokens a second.",
