@@ -24,9 +24,10 @@ bench: .venv/.installed  ## the benchmarks: routing latency, accuracy of the mea
 	@$(BIN)/python benchmarks/routing.py
 	@$(BIN)/python benchmarks/measure_accuracy.py
 
-soak: .venv/.installed  ## the long counts: a Prefect server that dies, 200 kills of bench and score
+soak: .venv/.installed  ## the long counts: a Prefect server that dies, 1,200 kills
 	@$(BIN)/python -m pytest -m soak
 	@$(BIN)/python -m tests.faults.kills --kills 200
+	@$(BIN)/python -m tests.faults.kills --kills 1000 --store supabase
 
 lock: .venv/bin/uv  ## resolve requirements.lock anew (uv.lock holds addresses and is not kept)
 	@$(BIN)/uv export -q --no-annotate --no-header --no-emit-project --all-groups -o requirements.lock
