@@ -1,6 +1,7 @@
 """Kill bench and score (-9) at random moments, start them again, and look whether anything is lost, doubled or half.
 
     python -m tests.faults.kills --kills 200
+    python -m tests.faults.kills --kills 1000 --store supabase
 
 The calls are counted by the simulated providers, in a process that nobody kills. `--without` takes a support of the landing
 protocol away in the killed processes: the same eyes must then see the damage. Exit code 1 says that something is wrong.
@@ -32,6 +33,8 @@ from tests.faults.kills_verdict import Findings, Verdict, judge, plans_in_the_sp
 from tests.faults.kills_worker import PHASES, Order, Round
 
 _AIMED = 0.25  # of the kills hit the landing, which is so short that moments drawn over a whole round hardly meet it
+_PAUSE_S = 0.03  # between two looks at what is published
+_BY_PAGES = 0.5  # of the extractions, where there is a way in bulk as well
 _BEYOND = 1.1  # moments are drawn a little beyond a round's usual end, so that the last thing it does is hit as well
 _SPARED = 8  # every eighth round lives: it publishes for the readers, and says how long a round takes on today's load
 _OLD_S = 2 * 3600  # snapshots are made older than their grace: their removal is killed, too
@@ -40,6 +43,7 @@ _TITLES = {
     "begin": "before the plan",
     "bench": "during bench",
     "landing": "during landing",
+    "extract": "during extraction",
     "score": "during score",
     "end": "at the end",
 }
@@ -52,17 +56,25 @@ class Session:
     rounds: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     planned: set[str] = field(default_factory=set)
-    lengths: dict[str, float] = field(default_factory=lambda: dict(zip(PHASES, (0.2, 0.7, 0.05, 2.0), strict=True)))
+    lengths: dict[str, float] = field(
+        default_factory=lambda: dict(zip(PHASES, (0.2, 0.7, 0.05, 0.3, 2.0), strict=True))
+    )
 
-    def moment(self, draw: random.Random, during: str | None) -> Order:
-        """When the next round is killed: anywhere in it, or anywhere in the phase `during`; now and then never."""
+    def moment(self, draw: random.Random, during: str | None, *, extract: bool) -> Order:
+        """When the next round is killed: anywhere in it, or anywhere in the phase `during`; now and then never.
+
+        With `extract` a round that is to be killed ends with the extraction.
+        """
         if self.rounds % _SPARED == _SPARED - 1:
             return Order()
+        ending = {"extract": extract, "pages": extract and draw.random() < _BY_PAGES}
         if during is None and draw.random() < _AIMED:
             during = "landing"
         if during is None:
-            return Order(phase="begin", delay=draw.uniform(0, sum(self.lengths.values()) * _BEYOND))
-        return Order(phase=during, delay=draw.uniform(0, self.lengths[during]))
+            left_out = "score" if extract else "extract"
+            usual = sum(length for phase, length in self.lengths.items() if phase != left_out)
+            return Order(phase="begin", delay=draw.uniform(0, usual * _BEYOND), **ending)
+        return Order(phase=during, delay=draw.uniform(0, self.lengths[during]), **ending)
 
     def add(self, done: Round, spool: Path) -> None:
         """Note a round: where it died, what it had planned, how long its phases took."""
@@ -134,24 +146,29 @@ def hold(home: Path, kills: int, seed: int, *, without: str | None, during: str 
     """One session of `kills` kills in an empty `home`; prints what came of it and says whether all is well."""
     settings = load_settings(home)
     draw, session, began = random.Random(seed), Session(), time.monotonic()
-    folders = settings.home
+    folders, extract = settings.home, settings.supabase_url is not None
     with running(seed=seed, gold=gold_files()) as simulated:
         prepare(settings, simulated)
-        with working(home, without) as worker, Readers(home) as readers:
+        pause_s = _PAUSE_S * (10 if extract else 1)  # there is little to see where most rounds publish nothing
+        with working(home, without) as worker, Readers(home, pause_s) as readers:
             while session.kills.total() < kills:
-                session.add(worker.play(session.moment(draw, during)), folders.spool)
+                order = session.moment(draw, during, extract=extract)
+                session.add(worker.play(order), folders.spool)
                 age_snapshots(folders.scoring, folders.configuration)
                 if session.rounds % 25 == 0:
                     print(f"{session.kills.total()} kills, {time.monotonic() - began:.0f} s", file=sys.stderr)
             worker.play(Order(bench=False))
-        verdict = judge(folders, simulated.log(), session.planned)
+        verdict = judge(settings, simulated.log(), session.planned)
     seen = {"seen by a reader": readers.wrong} if readers.wrong else {}
     print(f"{session.kills.total()} kills in {session.rounds} rounds, {time.monotonic() - began:.0f} s, seed {seed}")
     return _report(session, verdict, readers, {**verdict.findings, **seen})
 
 
 def _report(session: Session, verdict: Verdict, readers: Readers, findings: Findings) -> bool:
-    print("killed " + ", ".join(f"{title} {session.kills[phase]}" for phase, title in _TITLES.items()))
+    print(
+        "killed "
+        + ", ".join(f"{title} {session.kills[phase]}" for phase, title in _TITLES.items() if session.kills[phase])
+    )
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(verdict.outcomes.items()))
     print(f"{verdict.runs} runs, {len(session.planned)} planned results, {verdict.calls} calls; rows: {outcomes}")
     print(f"{readers.reads} reads saw {len(readers.snapshots)} snapshots")
@@ -163,16 +180,34 @@ def _report(session: Session, verdict: Verdict, readers: Readers, findings: Find
     return not findings
 
 
+@contextmanager
+def stored_in(store: str) -> Iterator[None]:
+    """Where the environment says that results go, for the length of the block: a project of our own, or the home folder."""
+    if store == "sqlite":
+        yield
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from supabase_project import Projects
+    from supabase_project.server import running as server
+
+    with server() as postgres, Projects(postgres).fresh() as project:
+        os.environ["SUPABASE_URL"] = project.url
+        os.environ["SUPABASE_SERVICE_ROLE_KEY"] = project.service_key
+        os.environ["SUPABASE_DB_URL"] = project.db_url
+        yield
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.kills", description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=None, help="of the moments and of the simulated world")
     parser.add_argument("--without", choices=("intent", "idempotence"), help="what to take out of the product")
     parser.add_argument("--during", choices=PHASES, help="kill in this phase only")
+    parser.add_argument("--store", choices=("sqlite", "supabase"), default="sqlite")
     parser.add_argument("--home", type=Path, help="an empty folder that stays, instead of a temporary one")
     arguments = parser.parse_args()
     seed = random.randrange(2**31) if arguments.seed is None else arguments.seed
-    with TemporaryDirectory(prefix="kills-") as scratch:
+    with TemporaryDirectory(prefix="kills-") as scratch, stored_in(arguments.store):
         home = arguments.home or Path(scratch)
         is_well = hold(home, arguments.kills, seed, without=arguments.without, during=arguments.during)
     sys.exit(0 if is_well else 1)

@@ -8,7 +8,6 @@ from typing import Self
 from analytics.routing import Lookup
 from analytics.routing.published import SnapshotUnreadable, read_published
 
-_PAUSE_S = 0.03
 _STAMP = 16  # a snapshot's id begins with its as_of, to the second
 _UNREADABLE = {
     f"{noun}_{cause}" for noun in ("snapshot", "configuration") for cause in ("missing", "dangling", "corrupt")
@@ -21,7 +20,8 @@ class Readers:
     `wrong` collects what no reader may ever see: half a snapshot, none where there was one, an older one than before.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, pause_s: float = 0.03) -> None:
+        self._pause_s = pause_s
         self.reads = 0
         self.snapshots: set[str] = set()
         self.wrong: list[str] = []
@@ -53,7 +53,7 @@ class Readers:
     def _run(self) -> None:
         try:
             with Lookup.open(self._home, simulated=True, watch=False) as open_since_long:
-                while not self._stop.wait(_PAUSE_S):
+                while not self._stop.wait(self._pause_s):
                     self.look(open_since_long)
         except Exception as error:  # noqa: BLE001  # a reader that dies has seen nothing: that is a finding, too
             self.wrong.append(f"a reader died: {type(error).__name__}: {error}")

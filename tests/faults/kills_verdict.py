@@ -12,9 +12,9 @@ from typing import Any
 from analytics.lake import Lake
 from analytics.routing.published import SnapshotUnreadable, read_published
 from analytics.scoring import score
-from analytics.store import SqliteStore
 from analytics.store.journal import parse
-from flows.settings import Home
+from flows.settings import Home, Settings
+from flows.warehouse import make_store
 
 Findings = dict[str, list[str]]
 
@@ -37,9 +37,10 @@ def plans_in_the_spool(spool: Path) -> set[str]:
     return {record["row"]["id"] for contents in files for record, _ in contents.lines if record["kind"] == "plan"}
 
 
-def judge(home: Home, log: Sequence[Mapping[str, Any]], planned: set[str]) -> Verdict:
+def judge(settings: Settings, log: Sequence[Mapping[str, Any]], planned: set[str]) -> Verdict:
     """Compare the plans, the simulated providers' log, the store, the lake and the snapshot."""
-    with SqliteStore(home.store) as store:
+    home = settings.home
+    with make_store(settings) as store:
         runs = store.read_all("runs")
         rows = store.read("benchmark_results", limit=10_000_000).rows
     lake = Lake(home.lake)

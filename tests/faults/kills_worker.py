@@ -20,16 +20,19 @@ from typing import Any
 import uuid_utils
 
 from analytics import duck
+from analytics.lake import Lake
 from analytics.scoring.tables import scoring_sql
-from analytics.store import Landing, RunSpool, SqliteStore
-from flows.jobs.benchmark import BenchmarkRequest, run_benchmark
+from analytics.store import Landing, RunSpool, Store
+from flows.jobs.benchmark import BenchmarkRequest, run_benchmark, settle
 from flows.jobs.score import run_score
+from flows.logs import open_log
 from flows.plan import Plan
 from flows.settings import Settings, load_settings
+from flows.warehouse import make_store, open_spool, open_store
 from providers.records import BenchmarkResult
 
-# In the order in which a round goes through them.
-PHASES = ("begin", "bench", "landing", "score")
+# In the order in which a round goes through them; it ends with extraction alone or with all of scoring.
+PHASES = ("begin", "bench", "landing", "extract", "score")
 # The quickest model of each provider: 2 questions of 4 domains each make 24 requests over both dialects.
 REQUEST = BenchmarkRequest(
     workload="gold",
@@ -41,9 +44,14 @@ REQUEST = BenchmarkRequest(
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A round: bench and score, or score alone; killed `delay` seconds after it enters `phase`, or never."""
+    """A round: bench and score, or score alone; killed `delay` seconds after it enters `phase`, or never.
+
+    `extract`: of scoring only the extraction. `pages`: that by the store's pages, also where there is a way in bulk.
+    """
 
     bench: bool = True
+    extract: bool = False
+    pages: bool = False
     phase: str | None = None
     delay: float = 0.0
 
@@ -119,8 +127,15 @@ def _child(settings: Settings, order: Order, marks: Marks) -> None:
         marks.enter("begin")
         if order.bench:
             asyncio.run(run_benchmark(settings, REQUEST, marks))
-        marks.enter("score")
-        run_score(settings)
+        if order.pages:
+            settings = settings.model_copy(update={"supabase_db_url": None})
+        marks.enter("extract" if order.extract else "score")
+        if order.extract:
+            with open_store(settings) as store:
+                settle(open_spool(settings), store, open_log(settings.home.logs))
+                Lake(settings.home.lake).extract(store)
+        else:
+            run_score(settings)
         marks.enter("end")
     except BaseException:  # noqa: BLE001  # whatever it is, it must not go on as a second parent
         traceback.print_exc()
@@ -128,8 +143,8 @@ def _child(settings: Settings, order: Order, marks: Marks) -> None:
     os._exit(0)
 
 
-def leave_out(part: str) -> None:
-    """Take one of the two supports of the landing protocol away, in this process and its forks only."""
+def leave_out(part: str, kind: type[Any]) -> None:
+    """Take one of the two supports of the landing protocol away, in this process and its forks only; `kind` is the store's class."""
     match part:
         case "intent":  # the call is made without a word of it on the disk
 
@@ -138,14 +153,15 @@ def leave_out(part: str) -> None:
 
             RunSpool.intend = forget  # type: ignore[method-assign]
         case "idempotence":  # each landing makes ids of its own instead of taking the plan's
-            land = SqliteStore.land_results
+            land = kind.land_results
 
             def land_anew(
-                store: SqliteStore, runs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
+                store: Store, runs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
             ) -> Landing:
-                return land(store, runs, [{**row, "id": str(uuid_utils.uuid7())} for row in results])
+                found: Landing = land(store, runs, [{**row, "id": str(uuid_utils.uuid7())} for row in results])
+                return found
 
-            SqliteStore.land_results = land_anew  # type: ignore[method-assign]
+            kind.land_results = land_anew
         case _:
             raise ValueError(part)
 
@@ -156,10 +172,12 @@ def main() -> None:
     parser.add_argument("--without", choices=("intent", "idempotence"))
     arguments = parser.parse_args()
     settings = load_settings(arguments.home)
+    store = make_store(settings)  # what it imports is inherited by every fork, as is what follows
+    store.close()
     for sql in scoring_sql().values():
-        duck.tables_read(sql)  # remembered, and so inherited by every fork: it takes longer than the rest of scoring
+        duck.tables_read(sql)  # remembered: it takes longer than the rest of scoring
     if arguments.without:
-        leave_out(arguments.without)
+        leave_out(arguments.without, type(store))
     for line in sys.stdin:
         print(json.dumps(asdict(play(settings, Order(**json.loads(line))))), flush=True)
 

@@ -1,4 +1,4 @@
-"""The kill sessions in small, with and without what makes them pass; `make soak` holds one of 200 kills.
+"""The kill sessions in small, with and without what makes them pass; `make soak` holds long ones.
 
 They run as a program of their own, because the process that is killed is forked.
 """
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from faults.kills_readers import Readers
 from faults.kills_verdict import judge
+from supabase_project import Projects
 
 from analytics.routing import Lookup
 from analytics.scoring.publish import publish
@@ -36,6 +37,16 @@ def test_kills_of_bench_and_score_lose_nothing_and_double_nothing() -> None:
     assert done.stdout.startswith("4 kills in ")
 
 
+def test_kills_of_bench_and_extraction_on_a_supabase_project_lose_nothing_and_double_nothing(
+    projects: Projects,
+) -> None:
+    """`projects` is asked for only so that the test says why, where there can be no project."""
+    done = session("--kills", "4", "--store", "supabase")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WRONG" not in done.stdout
+    assert done.stdout.startswith("4 kills in ")
+
+
 def test_without_the_fsync_before_the_call_a_paid_call_is_denied() -> None:
     done = session("--kills", "2", "--during", "bench", "--without", "intent")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -50,11 +61,11 @@ def test_without_the_idempotent_key_rows_are_not_those_that_were_planned() -> No
 
 
 def test_a_lost_and_an_unplanned_result_are_found(tmp_path: Path) -> None:
-    home = load_settings(tmp_path).home
-    open_store(load_settings(tmp_path)).close()
-    empty = publish(home.scoring, {}, {"as_of": T0.isoformat(), "is_simulated": True}, "CURRENT-simulated")
+    settings = load_settings(tmp_path)
+    open_store(settings).close()
+    empty = publish(settings.home.scoring, {}, {"as_of": T0.isoformat(), "is_simulated": True}, "CURRENT-simulated")
     called = {"event": "received", "request_id": "paid", "path": "/aurora/v1/chat/completions"}
-    found = judge(home, [called, called], {"planned"}).findings
+    found = judge(settings, [called, called], {"planned"}).findings
     assert found == {
         "planned, but not in the store": ["planned"],
         "planned, but not in the lake": ["planned"],
