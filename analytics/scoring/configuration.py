@@ -156,7 +156,7 @@ def _models(store: Dimensions) -> pa.Table:
     rows = sorted(store.select("catalog", columns=_MODELS.names).items, key=itemgetter("id"))
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in _MODELS.names}
     for name in ("capabilities", "domains"):
-        columns[name] = [sorted(value or ()) for value in columns[name]]
+        columns[name] = [sorted(value) if value else [] for value in columns[name]]
     return pa.table(columns, schema=_MODELS)
 
 

@@ -8,7 +8,7 @@ is written again row by row, so that one bad row is set aside alone.
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import orjson
@@ -72,13 +72,16 @@ def apply(
         fail(connection, provider_key, "the provider listed no models; the last known catalog stays in use", synced_at)
         return CatalogChange()
     listing = _read(models, provider_key, price_source or ("simulated" if is_simulated else "provider_api"))
-    prices = _judge(connection, provider_id, provider_key, listing, moment, price_limits or PriceLimits())
-    known = _compare(connection, provider_id, listing)
+    prices = _Prices(connection, provider_id, listing, moment, price_limits or PriceLimits())
+    known = _compare(connection, provider_id, listing, prices)
+    new = {name: stable_id("model", f"{provider_key}/{name}") for name in listing.rows if name not in known.ids}
+    for name, model_id in new.items():
+        prices.judge(name, model_id, tier=None)
     updated = set(_update(connection, listing, known, moment))
-    added = _insert(connection, listing, known, (provider_key, provider_id), active, moment)
-    prices = {name: row for name, row in prices.items() if name in listing.rows}
-    _write_prices(connection, list(prices.values()))
-    priced = {name for name, row in prices.items() if row["quarantine_reason"] is None}
+    added = _insert(connection, listing, new, (provider_key, provider_id), active, moment)
+    told = {name: prices.added[name] for name in listing.rows if name in prices.added}
+    _write_prices(connection, list(told.values()))
+    priced = {name for name, row in told.items() if row["quarantine_reason"] is None}
     connection.executemany(
         "update models set is_available = 0, updated_at = ? where id = ?", [(moment, model) for model in known.gone]
     )
@@ -93,7 +96,7 @@ def apply(
         vanished=len(known.gone),
         prices=len(priced),
         rejected=tuple(rejected),
-        quarantined=tuple((name, row["quarantine_reason"]) for name, row in prices.items() if name not in priced),
+        quarantined=tuple((name, row["quarantine_reason"]) for name, row in told.items() if name not in priced),
     )
 
 
@@ -179,21 +182,24 @@ def _metadata(raw: Any, key: str) -> bytes:
     return str(to_sqlite(clean(schema.table("models"), {"metadata": raw}, key, whole=False))["metadata"]).encode()
 
 
-def _compare(connection: sqlite3.Connection, provider_id: str, listing: _Listing) -> _Difference:
-    """Hold the provider's models against the listing. Of a model added by hand every word is its admin's."""
+def _compare(connection: sqlite3.Connection, provider_id: str, listing: _Listing, prices: "_Prices") -> _Difference:
+    """Hold the provider's models against the listing, prices first. Of a model added by hand every word is its admin's."""
     found = _Difference()
     columns = ", ".join(("id", "name", "is_available", "is_manual", *_DESCRIBED[:-1], "cast(metadata as blob)"))
     statement = f"select {columns} from models where provider_id = ?"  # noqa: S608  # names of ours
     for model_id, name, is_available, is_manual, *described in connection.execute(statement, (provider_id,)):
         found.ids[name] = model_id
-        row = listing.rows.get(name)
         if name not in listing.names:
             if is_available and not is_manual:
                 found.gone.append(model_id)
-        elif row is not None and is_manual:
+            continue
+        if name not in listing.rows:
+            continue
+        prices.judge(name, model_id, tier=described[_TIER])
+        if is_manual:
             if not is_available:
                 found.back.append(name)
-        elif row is not None and not (is_available and _is_same(tuple(described), row)):
+        elif not (is_available and _is_same(tuple(described), listing.rows[name])):
             found.changed.append(name)
     return found
 
@@ -231,15 +237,14 @@ def _update(connection: sqlite3.Connection, listing: _Listing, known: _Differenc
 def _insert(
     connection: sqlite3.Connection,
     listing: _Listing,
-    known: _Difference,
+    new: Mapping[str, str],
     provider: tuple[str, str],
     active: Collection[str] | Literal["all"],
     moment: str,
 ) -> dict[str, str]:
-    """Write what is new; its ids by external id. An id follows from the key, so that it survives a new database."""
+    """Write what is `new`, ids by external id; those that were taken. An id follows from the key, so that it survives a new database."""
     provider_key, provider_id = provider
     columns = ("id", "key", "name", "provider_id", "is_active", "synced_at", "created_at", "updated_at", *_DESCRIBED)
-    new = {name: stable_id("model", f"{provider_key}/{name}") for name in listing.rows if name not in known.ids}
 
     def row(name: str) -> _Values:
         is_active = active == "all" or name in active
@@ -273,39 +278,26 @@ def _write(
     return refused
 
 
-def _judge(
-    connection: sqlite3.Connection,
-    provider_id: str,
-    provider_key: str,
-    listing: _Listing,
-    moment: str,
-    limits: PriceLimits,
-) -> dict[str, Row]:
-    """The rows of `prices` to add, by external id. A model whose listed price does not count keeps the cost tier it has."""
-    models = connection.execute("select name, id, cost_tier from models where provider_id = ?", (provider_id,))
-    known = {name: (model_id, tier) for name, model_id, tier in models}
-    history = histories(
-        connection.execute(
-            f"select {', '.join(HISTORY_COLUMNS)} from prices where provider_id = ? order by timestamp, id",  # noqa: S608  # names of ours
-            (provider_id,),
-        )
-    )
-    added = {}
-    for name, row in listing.rows.items():
-        model_id, tier = known.get(name) or (stable_id("model", f"{provider_key}/{name}"), None)
-        verdict = judge(
-            listing.offers[name],
-            history.get(model_id),
-            model_id=model_id,
-            provider_id=provider_id,
-            moment=moment,
-            limits=limits,
-        )
+class _Prices:
+    """What becomes of the listed prices; `added` are the rows of `prices` to add, by external id."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, provider_id: str, listing: _Listing, moment: str, limits: PriceLimits
+    ) -> None:
+        self.added: dict[str, Row] = {}
+        self._listing = listing
+        self._judge = partial(judge, provider_id=provider_id, moment=moment, limits=limits)
+        statement = f"select {', '.join(HISTORY_COLUMNS)} from prices where provider_id = ? order by timestamp, id"  # noqa: S608  # names of ours
+        self._history = histories(connection.execute(statement, (provider_id,)))
+
+    def judge(self, name: str, model_id: str, *, tier: str | None) -> None:
+        """Judge one model's price. If it does not count, the model keeps the cost tier that it has."""
+        verdict = self._judge(self._listing.offers[name], self._history.get(model_id), model_id=model_id)
         if not verdict.counts:
-            listing.rows[name] = (*row[:_TIER], tier, *row[_TIER + 1 :])
+            row = self._listing.rows[name]
+            self._listing.rows[name] = (*row[:_TIER], tier, *row[_TIER + 1 :])
         if verdict.row is not None:
-            added[name] = verdict.row
-    return added
+            self.added[name] = verdict.row
 
 
 def _write_prices(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
