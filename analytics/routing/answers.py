@@ -13,7 +13,7 @@ from . import bits, explain
 from .asked import Asked
 from .board import Board, remember
 from .choice import Choice, choose
-from .limits import Steps, first_failed, rejections, sift, what_to_relax
+from .limits import Steps, first_failed, rejections, what_to_relax
 from .records import Evidence, Explanation, Fallback, Part, RouteAnswer, RouteQuery, Source, TaskGuess
 from .scores import Scores
 from .snapshots import State
@@ -51,10 +51,12 @@ def settle(asked: Asked) -> Settled:
     """Sift and choose; the answer names a model if any passes every limit."""
     choice = walk(asked)
     if choice is None:
-        words = sift(asked)
+        steps = Steps(asked)
+        words = steps.fitting()
         number = bits.count(words)
         if not number:
-            return Settled("none", None, (), asked.guess, asked.policy.name, WhyNothing(asked))
+            why_not = WhyNothing(asked, rejections(steps), what_to_relax(steps))
+            return Settled("none", None, (), asked.guess, asked.policy.name, why_not)
         choice = choose(asked, words, number)
     fallbacks = tuple([_named(asked, model, score) for model, score in choice.fallbacks])
     why = Why(asked, choice)
@@ -131,24 +133,20 @@ class Why:
 
 
 class WhyNothing:
-    """Why no model fits, and what to relax, worked out when it is read."""
+    """Why no model fits, and what to relax; put in words when it is read."""
 
     parts: tuple[Part, ...] = ()
     evidence: Evidence | None = None
 
-    def __init__(self, asked: Asked) -> None:
-        self._steps = Steps(asked)
-
-    @cached_property
-    def rejected(self) -> Mapping[str, int]:
-        return rejections(self._steps)
+    def __init__(self, asked: Asked, rejected: Mapping[str, int], helping: list[tuple[str, int]]) -> None:
+        self._asked, self.rejected, self._helping = asked, rejected, helping
 
     @cached_property
     def reasons(self) -> tuple[Reason, ...]:
-        asked, agent = self._steps.asked, self._steps.asked.query.agent
+        asked, agent = self._asked, self._asked.query.agent
         code = "agent_unknown" if agent is not None and agent not in asked.board.catalog.agents else "nothing_fits"
         said: list[Reason] = [(code, explain.nothing_fits(asked, self.rejected))]
-        return tuple(said + explain.relaxing(asked, what_to_relax(self._steps)))
+        return tuple(said + explain.relaxing(asked, self._helping))
 
 
 def _tell(asked: Asked, choice: Choice) -> Said:

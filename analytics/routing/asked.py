@@ -34,6 +34,7 @@ class Asked:
         if active.limits:
             joined = policies.both(active.limits, dict(query.limits))
             self.limits = tuple((field, joined[field]) for field in LIMIT_FIELDS if field in joined)
+        self.is_timeless = query.max_age_s is None and "max_age_s" not in active.limits
         self.patch: Patch | None = board.patch(query, self.task)
         self.view: View = board.view(self.task, query.domain)
 

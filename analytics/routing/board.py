@@ -253,7 +253,8 @@ class Board:
             provider=self.catalog.provider_code[first],
             floor=score[top] - reach,
         )
-        few = Few(self, view, ordered[:FIRST], score[order[:FIRST]], is_whole=len(ordered) <= FIRST)
+        best, floors = order[:FIRST], head.floor[:FIRST]
+        few = Few(self, view, models[best], score[best], is_whole=len(models) <= FIRST, floors=floors)
         return Ranking(ordered, score[order], place, head, few)
 
     def tie_delta(self, policy: Policy) -> float:

@@ -3,12 +3,13 @@
 Reading the figures of models that lie anywhere in a large catalog waits for memory each time; these were gathered once.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import bits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 class Few:
     """`models` with their `scores`, best first; columns and sets of them are kept once they were asked for.
 
-    `is_whole`: no other model comes into question. `own` is given where these are the models of a patch.
+    `is_whole`: no other model comes into question. `own` is given where these are the models of a patch, `floors` (the score
+    below which nothing can tie with each) where they are known beforehand.
     """
 
-    __slots__ = ("_board", "_columns", "_masks", "_own", "_view", "is_whole", "models", "provider", "scores")
+    __slots__ = ("_board", "_columns", "_masks", "_own", "_view", "floors", "is_whole", "models", "provider", "scores")
 
     def __init__(
         self,
@@ -34,9 +36,10 @@ class Few:
         *,
         is_whole: bool,
         own: "Patch | None" = None,
+        floors: "Floats | None" = None,
     ) -> None:
         self._board, self._view, self._own = board, view, own
-        self.models, self.scores, self.is_whole = models, scores, is_whole
+        self.models, self.scores, self.is_whole, self.floors = models, scores, is_whole, floors
         self.provider: NDArray[np.int32] = board.catalog.provider_code[models]
         self._columns: dict[str, Floats] = {}
         self._masks: dict[Any, Mask] = {}

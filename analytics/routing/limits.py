@@ -207,16 +207,6 @@ OTHER_REASONS = {
 FAILING = {limit.field: (limit.failing, limit.failing_one) for limit in LIMITS.values()} | OTHER_REASONS
 
 
-def sift(asked: Asked) -> Words:
-    """The models that pass every limit."""
-    words = ready(asked.board, asked.query.model_type)
-    for _, group in groups(asked):
-        words = words & group
-    for field, value in asked.limits:
-        words = words & LIMITS[field].passing(asked, value)
-    return words
-
-
 def ready(board: Board, model_type: str) -> Words:
     """The models of one type that may answer at all, and do."""
     return board.set_of(("ready", model_type), lambda: _by_type(board, model_type)[0] & ~failing(board))
@@ -235,6 +225,13 @@ class Steps:
         words, rejected = _by_type(board, model_type)
         steps = [*groups(asked), ("failing", ~failing(board))]
         return _counted(words, steps, dict(rejected))
+
+    def fitting(self) -> Words:
+        """The models that pass everything."""
+        words = ready(self.asked.board, self.asked.query.model_type)
+        for _, passing in (*groups(self.asked), *self.limits):
+            words = words & passing
+        return words
 
     @cached_property
     def limits(self) -> list[tuple[str, Words]]:

@@ -119,8 +119,9 @@ class Lookup:
             if isinstance(asked, Settled):
                 return asked
             settled = settle(asked)
-            timeless = all(field != "max_age_s" for field, _ in asked.limits)
-            if timeless and query.message is None:  # or the answer depends on the time of asking, or the key is long
+            if (
+                asked.is_timeless and query.message is None
+            ):  # or the answer depends on the time of asking, or the key is long
                 remember(board.settled, query, settled, _SETTLED)
         return settled
 

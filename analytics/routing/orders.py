@@ -18,7 +18,7 @@ from .board import HEAD
 
 _FEW = 1_024  # so many are put in order at once
 _AT_FIRST = 16  # so many models are looked for at first
-_CHEAPEST = 64
+_CHEAPEST = 16
 _MARGINS = (0.02, 0.1, 2.0)  # of scores, for an estimate: how far below the best to look
 _ESTIMATED = 1e-5  # an estimate in single precision is nearer than that
 

@@ -6,7 +6,7 @@ Durations are milliseconds (`_ms`) or seconds (`_s`), money is USD, qualities an
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from numbers import Integral, Real
@@ -112,6 +112,7 @@ class RouteQuery:
     allow_unknown: bool = False
     model_type: str = "chat"
     limits: tuple[tuple[str, Any], ...] = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._check_values()
@@ -132,6 +133,10 @@ class RouteQuery:
                 ]
             ),
         )
+        object.__setattr__(self, "_hash", hash(_compared(self)))
+
+    def __hash__(self) -> int:
+        return self._hash  # asked for at every question
 
     def _check_values(self) -> None:
         for name in _TEXTS:
@@ -172,6 +177,7 @@ class RouteQuery:
 
 
 _limits_of = attrgetter(*LIMIT_FIELDS)
+_compared = attrgetter(*(entry.name for entry in fields(RouteQuery) if entry.compare))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The quick way to an answer: among the first few hundred models of a stored order, or among the few that an agent may use.
 
-Most questions are settled there. Where they are not, `walk` gives up, and sets of all models (`limits.sift`, `choice`) find
+Most questions are settled there. Where they are not, `walk` gives up, and sets of all models (`limits.Steps`, `choice`) find
 the same answer.
 """
 
@@ -16,8 +16,8 @@ from .ties import ROUNDING, SQRT_TAU
 
 _MEMBERS = 2_048  # an agent's list as long as that is put in order by itself
 _BAND = 8  # so many may tie with the best
-_HITS = 32  # so many that pass are looked at
-Ranked = tuple[int, float]
+_HITS = 16  # so many that pass are looked at, and as many more as are to be named
+Ranked = tuple[int, float, int]  # a model, its score, its provider
 
 
 def walk(asked: Asked) -> Choice | None:
@@ -30,12 +30,17 @@ def walk(asked: Asked) -> Choice | None:
     if own is not None:
         mask = mask & ~bits.among(own.words, few.models)
     places = mask.nonzero()[0]
-    is_whole = few.is_whole and len(places) <= _HITS
-    places = places[:_HITS]
-    hits: list[Ranked] = list(zip(few.models[places].tolist(), few.scores[places].tolist(), strict=True))
+    most = _HITS + asked.query.top
+    is_whole = few.is_whole and len(places) <= most
+    places = places[:most]
+    columns = (few.models[places].tolist(), few.scores[places].tolist(), few.provider[places].tolist())
+    hits: list[Ranked] = list(zip(*columns, strict=True))
+    floor = few.floors.item(places.item(0)) if few.floors is not None and hits else None
     if own is not None:
+        best = hits[:1]
         hits = _merged(asked, own, hits, is_whole=is_whole)
-    return _chosen(asked, hits, is_whole=is_whole) if hits else None
+        floor = floor if hits[:1] == best else None
+    return _chosen(asked, hits, floor, is_whole=is_whole) if hits else None
 
 
 def _candidates(asked: Asked) -> tuple[Few, bool]:
@@ -71,7 +76,7 @@ def _merged(asked: Asked, own: Patch, hits: list[Ranked], *, is_whole: bool) -> 
     if not len(places):
         return hits
     last = hits[-1] if hits and not is_whole else None
-    mine = zip(few.models[places].tolist(), few.scores[places].tolist(), strict=True)
+    mine = zip(few.models[places].tolist(), few.scores[places].tolist(), few.provider[places].tolist(), strict=True)
     tie_rank = asked.board.tie_rank.item
     joined = sorted([*hits, *mine], key=lambda ranked: (-ranked[1], tie_rank(ranked[0])))
     if is_whole:
@@ -79,33 +84,31 @@ def _merged(asked: Asked, own: Patch, hits: list[Ranked], *, is_whole: bool) -> 
     return joined[: joined.index(last) + 1] if last is not None else []
 
 
-def _chosen(asked: Asked, hits: list[Ranked], *, is_whole: bool) -> Choice | None:
+def _chosen(asked: Asked, hits: list[Ranked], floor: float | None, *, is_whole: bool) -> Choice | None:
     band = 1
     if asked.sort is None:
-        floor = _floor(asked, *hits[0])
+        if floor is None:
+            floor = _floor(asked, hits[0])
         while band < len(hits) and hits[band][1] >= floor:
             band += 1
         if band > _BAND or (band == len(hits) and not is_whole):
             return None
-    chosen = _best(asked, hits[:band])
-    provider, wanted = asked.board.catalog.provider_code.item, asked.query.top - 1
-    own = provider(chosen.model)
-    for ranked in hits:
-        if len(chosen.fallbacks) == wanted:
-            break
-        if provider(ranked[0]) != own:
-            chosen.fallbacks.append(ranked)
-    if len(chosen.fallbacks) < wanted:
+    at, lost = _settled(asked, hits[:band]) if band > 1 else (0, 0.0)
+    model, score, own = hits[at]
+    wanted = asked.query.top - 1
+    fallbacks = [(other, its) for other, its, provider in hits if provider != own][:wanted]
+    if len(fallbacks) < wanted:
         if not is_whole:
             return None
-        same = [ranked for ranked in hits if ranked[0] != chosen.model and provider(ranked[0]) == own]
-        chosen.fallbacks.extend(same[: wanted - len(chosen.fallbacks)])
-    return chosen._replace(is_alone=True) if is_whole and len(hits) == 1 else chosen
+        same = [(other, its) for other, its, provider in hits if provider == own and other != model]
+        fallbacks += same[: wanted - len(fallbacks)]
+    alone = is_whole and len(hits) == 1
+    return Choice(model, score, fallbacks, hits[0][0] if at else None, hits[0][1], lost, alone)
 
 
-def _floor(asked: Asked, model: int, score: float) -> float:
+def _floor(asked: Asked, hit: Ranked) -> float:
     """The score below which nothing can tie with the best; policies.reach says the same of many."""
-    best = asked.known(model)
+    score, best = hit[1], asked.known(hit[0])
     if not best.basis:
         return score
     delta = asked.tie_delta
@@ -114,15 +117,15 @@ def _floor(asked: Asked, model: int, score: float) -> float:
     return score - reach
 
 
-def _best(asked: Asked, hits: list[Ranked]) -> Choice:
-    """The best, or the cheapest of those that tie with it."""
-    best, score = hits[0]
-    if len(hits) > 1:
-        paid, known = asked.cost(best), asked.known(best)
-        cheaper = sorted((cost, place) for place, (model, _) in enumerate(hits) if (cost := asked.cost(model)) < paid)
-        for _, place in cheaper:
-            model, behind = hits[place][0], score - hits[place][1]
-            lost = loss(asked, known, model, behind)
-            if lost is not None:
-                return Choice(model, hits[place][1], [], best, score, lost)
-    return Choice(best, score, [])
+def _settled(asked: Asked, band: list[Ranked]) -> tuple[int, float]:
+    """Where the cheapest of those stands that tie with the best, and the expected loss of taking it."""
+    best, score, _ = band[0]
+    paid, known = asked.cost(best), None
+    for cost, place in sorted([(asked.cost(hit[0]), place) for place, hit in enumerate(band)]):
+        if not cost < paid:
+            break
+        known = asked.known(best) if known is None else known
+        lost = loss(asked, known, band[place][0], score - band[place][1])
+        if lost is not None:
+            return place, lost
+    return 0, 0.0
