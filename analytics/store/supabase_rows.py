@@ -81,14 +81,6 @@ def from_json(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     return found
 
 
-def json_bytes(value: Any) -> bytes:
-    """A cleaned value as JSON in UTF-8."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:  # a whole number beyond 64 bits in somebody's metadata: the slower writer takes it
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
 def filters_of(table: Table, filters: Mapping[str, Any]) -> dict[str, list[Any] | None]:
     """Column -> null or the values that will do, as `select_rows` wants them; UnknownName for a column that is not there."""
     found: dict[str, list[Any] | None] = {}
@@ -128,7 +120,10 @@ def _group(table: str, columns: Sequence[str], rows: list[Row]) -> Group:
 
 def _size(row: Row) -> int:
     """The bytes of a row in JSON."""
-    return len(json_bytes(row))
+    try:
+        return len(orjson.dumps(row))
+    except orjson.JSONEncodeError:  # a whole number beyond 64 bits in somebody's metadata: the slower writer takes it
+        return len(json.dumps(row, ensure_ascii=False))
 
 
 def _converters(table: Table) -> list[tuple[str, Callable[[Any], Any]]]:
