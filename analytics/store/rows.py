@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import uuid_utils
@@ -26,6 +27,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL has no NUL, UTF-8 no lone surrogates
 _NAMES = uuid.UUID("6f1ab5c0-4a3e-5d36-9c54-7a0f2b8f1d11")
 _LARGEST = 2**63 - 1
+_SHORT = 200  # characters of JSON that are worth a look whether they were read before
 _PLAIN = (str, int, bool, type(None))
 
 
@@ -205,8 +207,17 @@ def to_sqlite(row: Row) -> Row:
 
 
 def _loads(text: str) -> Any:
-    """The JSON value of a column; many are empty."""
-    return [] if text == "[]" else {} if text == "{}" else json.loads(text)
+    """The JSON value of a column."""
+    known = _flat(text) if len(text) <= _SHORT else None
+    return json.loads(text) if known is None else known.copy()
+
+
+@lru_cache(maxsize=1024)
+def _flat(text: str) -> Any:
+    """A list or object of plain values, None for another: of thousands of models most have the same few capabilities."""
+    value = json.loads(text)
+    inner = value.values() if isinstance(value, dict) else value
+    return None if any(isinstance(one, list | dict) for one in inner) else value
 
 
 def from_sqlite(table: Table, names: Sequence[str], values: Sequence[Sequence[Any]]) -> list[Row]:
