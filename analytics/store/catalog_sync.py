@@ -154,9 +154,9 @@ def _described(entry: Mapping[str, Any], key: str) -> _Values:
         "context_window": entry.get("context_window"),
     }
     row = clean(schema.table("models"), given, key, whole=False)
-    row["capabilities"] = _capabilities(entry.get("capabilities") or {}, key)
-    row["metadata"] = _metadata(entry.get("raw") or b"{}", key)
-    return tuple(row[column] for column in _DESCRIBED)
+    capabilities = _capabilities(entry.get("capabilities") or {}, key)
+    metadata = _metadata(entry.get("raw") or b"{}", key)
+    return row["display_name"], row["model_type"], capabilities, row["cost_tier"], row["context_window"], metadata
 
 
 def _capabilities(value: Any, key: str) -> str:
