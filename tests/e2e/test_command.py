@@ -36,7 +36,7 @@ def test_the_command_has_exactly_the_words_of_its_contract() -> None:
         "keys", "keys set", "keys check", "workloads", "workloads list", "workloads show", "workloads import",
         "models", "models list", "models show", "models sync", "models add", "models set", "models enable", "models disable",
         "prices", "prices list", "prices show", "prices set", "prices clear", "prices accept", "prices reprice", "bench", "score", "route",
-        "events", "events import", "feedback", "query", "export", "status", "prune", "db", "db migrate", "db check", "deploy",
+        "events", "events import", "feedback", "query", "export", "status", "prune", "db", "db migrate", "db check", "db restore", "deploy",
     }  # fmt: skip
 
 
