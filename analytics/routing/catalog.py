@@ -256,7 +256,11 @@ def _policies(reader: Reader) -> Policies:
     """The table of policies, and before it the manifest's weights by name, as older snapshots have them."""
     named = reader.meta("policies", {}, is_object)
     columns = ("tenant_id", "agent", "user_id", "name", "version", "rules", "is_active")
+    table = reader.table("policies", columns, optional=True)
+    for name in ("tenant_id", "agent", "user_id", "name", "rules"):
+        text_type(table, name)
+    table = table.set_column(columns.index("is_active"), "is_active", booleans(table, "is_active"))
     try:
-        return decode_policies(named, reader.table("policies", columns, optional=True).to_pylist())
+        return decode_policies(named, table.to_pylist())
     except ValueError as error:
         raise reader.unreadable(f"its policies make no sense: {error}") from None

@@ -101,7 +101,7 @@ def text_type(table: pa.Table, name: str) -> pa.DataType:
 def booleans(table: pa.Table, name: str) -> pa.Array:
     """True and false; unknown is false."""
     held = table[name].type
-    if not (pa.types.is_boolean(held) or pa.types.is_null(held)):
+    if table.num_rows and not (pa.types.is_boolean(held) or pa.types.is_null(held)):
         raise TypeError(f"column {name} is not true or false but {held}")
     return pc.fill_null(cast(table, name, pa.bool_()), False)
 
