@@ -15,8 +15,9 @@ store has all of it. Rows that no store takes move to `refused/<run_id>.jsonl` w
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from analytics.store.rows import clean, now_text, to_text
 from analytics.store.run_spool import RunSpool, RunState, add_aside, require_room
 
 _DRAFT_LIFE_S = 3600
+_RUNS_AT_ONCE = 2
 _FILLED_IN = {"outcome": "skipped", "success": False}  # what a plan does not know yet
 
 
@@ -51,6 +53,10 @@ class Recovery:
     refused: tuple[tuple[str, str], ...] = ()
     alive: tuple[str, ...] = ()
     waiting: tuple[tuple[str, str], ...] = ()
+
+    def joined(self, other: "Recovery") -> "Recovery":
+        """Both together: counts are added, lists are joined."""
+        return Recovery(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
 class Spool:
@@ -102,20 +108,26 @@ class Spool:
         """
         moment = now_text() if now is None else now if isinstance(now, str) else to_text(now)
         self._remove_drafts()
-        total = Recovery()
-        for run_id in self.run_ids():
+
+        def recovered(run_id: str) -> Recovery:
             try:
-                total = self._recover_run(run_id, store, moment, total)
+                return self._recover_run(run_id, store, moment)
             except (AnalyticsError, OSError) as error:
-                total = replace(total, waiting=(*total.waiting, (run_id, str(error))))
+                return Recovery(waiting=((run_id, str(error)),))
+
+        run_ids, total = self.run_ids(), Recovery()
+        with ThreadPoolExecutor(_RUNS_AT_ONCE, thread_name_prefix="recover") as pool:
+            # One is prepared while the store is at work on another. A single one needs no thread.
+            for found in (pool.map if len(run_ids) > 1 else map)(recovered, run_ids):
+                total = total.joined(found)
         return total
 
-    def _recover_run(self, run_id: str, store: Store, now: str, total: Recovery) -> Recovery:
-        """`total` with one more run in it; any error says why it has to wait."""
+    def _recover_run(self, run_id: str, store: Store, now: str) -> Recovery:
+        """What became of one run; any error says why it has to wait."""
         path = self._directory / f"{run_id}.jsonl"
         opened = Journal.open(path)
         if opened is None:
-            return replace(total, alive=(*total.alive, run_id)) if path.exists() else total
+            return Recovery(alive=(run_id,)) if path.exists() else Recovery()
         journal, contents = opened
         try:
             state = RunState.of(contents, path.name)
@@ -130,15 +142,14 @@ class Spool:
         with RunSpool(self._directory, journal, state, self._floor_bytes) as run:
             aborted, skipped = run.settle(now)
             landing = run.land(store)
-        return replace(
-            total,
-            runs=(*total.runs, run_id),
-            landed=total.landed + landing.landed,
-            aborted=total.aborted + aborted,
-            skipped=total.skipped + skipped,
-            damaged=total.damaged + len(contents.damaged),
-            alarms=(*total.alarms, *landing.alarms),
-            refused=(*total.refused, *landing.refused),
+        return Recovery(
+            (run_id,),
+            landing.landed,
+            aborted,
+            skipped,
+            len(contents.damaged),
+            alarms=landing.alarms,
+            refused=landing.refused,
         )
 
     def _remove_drafts(self) -> None:
