@@ -401,10 +401,7 @@ class TestSorting:
 
     def test_when_nothing_is_known_the_score_leads(self, lookup: Make) -> None:
         answer = lookup([model("a/one"), model("b/two", priority=80)])(sort="latency")
-        assert (
-            answer.reasons[0]
-            == "The latency of no model that fits is known, so Two leads by its score of 0.80."
-        )
+        assert answer.reasons[0] == "The latency of no model that fits is known, so Two leads by its score of 0.80."
 
 
 class TestReasons:
