@@ -25,7 +25,7 @@ from .scores import MEASURED, Scores
 # requests may have met a passing fault.
 FAILING_FROM = 3
 FIRST = 256  # so many are looked at before all are
-HEAD = 4_096  # the first places of an order are prepared for walking
+HEAD = 1_024  # the first places of an order are prepared for walking
 _CACHE_BYTES = 64 * 2**20
 _NOT_MADE: Any = object()  # None means that nothing stands otherwise
 
@@ -55,7 +55,7 @@ class Head(NamedTuple):
 class Ranking(NamedTuple):
     """All models, best first, with their scores; `place` is where each stands, `first` the best side by side."""
 
-    order: Positions
+    order: NDArray[np.int32]
     score: Floats
     place: NDArray[np.int32]
     head: Head
@@ -195,7 +195,7 @@ class Board:
         key = (policy.key, sort, task, domain)
         ranking = self.rankings.get(key)
         if ranking is None:
-            most = max(16, self.cache_bytes // (16 * max(self.catalog.size, 1)))
+            most = max(16, self.cache_bytes // (16 * self.catalog.size + 50_000))
             ranking = remember(self.rankings, key, self._rank(policy, sort, key), most)
         return ranking
 
@@ -255,7 +255,7 @@ class Board:
         )
         best, floors = order[:FIRST], head.floor[:FIRST]
         few = Few(self, view, models[best], score[best], is_whole=len(models) <= FIRST, floors=floors)
-        return Ranking(ordered, score[order], place, head, few)
+        return Ranking(ordered.astype(np.int32), score[order], place, head, few)
 
     def tie_delta(self, policy: Policy) -> float:
         """The quality that may be lost to a lower price."""

@@ -202,7 +202,7 @@ def evidence(board: "Board", groups: Iterable[Group], model: int) -> tuple[str, 
     """Kind, n and 95 % interval: the published one of a single row, Wilson's of several together; None without rows."""
     assert board.scores is not None
     experience, place = board.scores.experience, board.place_of.item(model)
-    rows = []
+    rows: list[int] = []
     for group in groups:
         there = board.scores.groups.find(group)
         if there is not None:

@@ -76,7 +76,9 @@ def _by_place(asked: Asked, words: Words, number: int) -> Iterator[Block]:
         if done:
             places += done
         if len(places):
-            yield Block(order[places], score[places], head.provider[places], head.floor.item(places.item(0)))
+            yield Block(
+                order[places].astype(np.intp), score[places], head.provider[places], head.floor.item(places.item(0))
+            )
         done, end = min(end, prepared), end * 8
     if done == len(order):
         return
@@ -92,7 +94,7 @@ def _by_place(asked: Asked, words: Words, number: int) -> Iterator[Block]:
 
 
 def _placed(asked: Asked, places: Positions) -> Block:
-    models = asked.ranking.order[places]
+    models = asked.ranking.order[places].astype(np.intp)
     return Block(models, asked.ranking.score[places], asked.board.catalog.provider_code[models])
 
 

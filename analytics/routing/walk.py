@@ -4,6 +4,8 @@ Most questions are settled there. Where they are not, `walk` gives up, and sets 
 the same answer.
 """
 
+import numpy as np
+
 from . import bits, policies
 from .asked import Asked
 from .board import FIRST, remember
@@ -59,7 +61,8 @@ def _candidates(asked: Asked) -> tuple[Few, bool]:
             places.partition(FIRST)
             places = places[:FIRST]
         places.sort()
-        found = Few(board, asked.view, ranking.order[places], ranking.score[places], is_whole=is_whole)
+        models = ranking.order[places].astype(np.intp)
+        found = Few(board, asked.view, models, ranking.score[places], is_whole=is_whole)
         remember(board.lists, key, found, 2_048)
     return found, True
 
