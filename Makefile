@@ -30,7 +30,7 @@ soak: .venv/.installed  ## the long counts: a Prefect server that dies, 1,200 ki
 	@$(BIN)/python -m tests.faults.kills --kills 1000 --store supabase
 
 lock: .venv/bin/uv  ## resolve requirements.lock anew (uv.lock holds addresses and is not kept)
-	@$(BIN)/uv export -q --no-annotate --no-header --no-emit-project --all-groups -o requirements.lock
+	@$(BIN)/uv export -q --no-annotate --no-header --no-emit-project --all-groups --all-extras -o requirements.lock
 	@rm -f uv.lock
 
 clean:  ## remove the environment and caches

@@ -1,4 +1,4 @@
--- one model's latest price at each provider that has it, cheapest first; $model is a part of its name, as in "llama-3.1-8b"
+-- a model's latest price at each provider that has it, cheapest first; $model is a part of its key, as in "llama-3.1-8b"
 select
     r.key as provider,
     m.key as model,
@@ -11,6 +11,6 @@ select
 from prices as p
 inner join models as m on p.model_id = m.id
 inner join providers as r on m.provider_id = r.id
-where p.timestamp <= $as_of and p.quarantine_reason is null and contains(lower(m.name), lower($model))
+where p.timestamp <= $as_of and p.quarantine_reason is null and contains(lower(m.key), lower($model))
 qualify row_number() over (partition by m.key order by p.timestamp desc, p.id desc) = 1
 order by p.input_price_per_m + p.output_price_per_m asc nulls last, m.key asc

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
-from store.samples import T0, entry, provider, result, run
+from store.samples import T0, Row, entry, provider, request, result, run
 
 from analytics import duck
 from analytics.errors import BadRows, UnknownName
@@ -40,8 +40,21 @@ def test_every_query_runs_on_an_empty_and_on_a_filled_lake(store: SqliteStore, l
     given = {parameter: values[parameter] for parameter in query.parameters}
     assert run_query(lake, name, AS_OF, given).num_rows == 0
     store.land_results([one], [result(one)])
+    store.write("request_events", a_steady_week_and_a_slow_day())
     lake.extract(store)
-    assert run_query(lake, name, AS_OF, given).num_rows == 1
+    assert run_query(lake, name, AS_OF, given).num_rows >= 1
+
+
+def a_steady_week_and_a_slow_day() -> list[Row]:
+    """Live requests, five a day: what asks about live traffic, or about an unusual day, finds something."""
+    days = [AS_OF - timedelta(days=back, hours=1) for back in range(8)]
+    return [
+        request(
+            created_at=day.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), latency_ms=800.0 if day == days[0] else 80.0, cost=0.001
+        )
+        for day in days
+        for _ in range(5)
+    ]
 
 
 def test_every_query_has_a_description() -> None:
