@@ -78,6 +78,15 @@ class CatalogChange:
     quarantined: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change, for the audit log: the role acted in, the person's or program's id there, and why."""
+
+    role: Literal["platform_admin", "tenant_admin", "user", "agent", "service"]
+    id: str | None = None
+    reason: str | None = None
+
+
 class Store(Protocol):
     """The system of record. Safe to use from several threads, and from several processes at once."""
 
