@@ -64,7 +64,8 @@ judged as (
             when not coalesce(isfinite(latency_ms) and latency_ms between 0 and 1e8, true) then 'latency out of range'
             when not coalesce(isfinite(ttft_ms) and ttft_ms between 0 and 1e8, true) then 'ttft_ms out of range'
             when not coalesce(isfinite(tps) and tps between 0 and 1e8, true) then 'tps out of range'
-            when not coalesce(isfinite(inter_token_ms) and inter_token_ms between 0 and 1e8, true) then 'inter_token_ms out of range'
+            when not coalesce(isfinite(inter_token_ms) and inter_token_ms between 0 and 1e8, true)
+                then 'inter_token_ms out of range'
             when not coalesce(isfinite(cost_usd) and cost_usd between 0 and 1e6, true) then 'cost out of range'
             when not coalesce(isfinite(confidence) and confidence between 0 and 1, true) then 'confidence out of range'
             when not coalesce(input_tokens between 0 and 1e12, true) then 'input_tokens out of range'

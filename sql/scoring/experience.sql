@@ -45,7 +45,8 @@ bounded as (
         least(1.0, cast(rating_sum as double) / rating_n / 1e6) as rating_mean,
         1.959963984540054 as z,
         (rating_mean + z * z / (2 * rating_n)) / (1 + z * z / rating_n) as middle,
-        z * sqrt(rating_mean * (1 - rating_mean) / rating_n + z * z / (4.0 * rating_n * rating_n)) / (1 + z * z / rating_n) as reach
+        z * sqrt(rating_mean * (1 - rating_mean) / rating_n + z * z / (4.0 * rating_n * rating_n))
+        / (1 + z * z / rating_n) as reach
     from rated
 )
 

@@ -3,8 +3,9 @@
 -- every interval is of 95 %. What nobody measured is null.
 -- The interval of a mean is that of the t statistic after Hall's cubic transformation, which takes out its skewness (P. Hall,
 -- On the removal of skewness by transformation, J. R. Statist. Soc. B 54, 1992, 221-228), with the skewness of the histogram,
--- corrected for n (Joanes and Gill, The Statistician 47, 1998, 183-189). Of the methods compared by simulation (plain t, Johnson's,
--- Cox's for the log-normal, t of the logarithm) it alone stays at 95 % for log-normals up to sigma 1 and for mixtures, from n = 30.
+-- corrected for n (Joanes and Gill, The Statistician 47, 1998, 183-189). Of the methods compared by simulation (plain t,
+-- Johnson's, Cox's for the log-normal, t of the logarithm) it alone stays near 95 % for log-normals up to sigma 1 and for
+-- mixtures, from n = 30; with fewer, and for tails that n rows hardly show, it covers less (benchmarks/intervals.py).
 with measured as (
     select
         window_name, model, domain, 'latency_ms' as metric,

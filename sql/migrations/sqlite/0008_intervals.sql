@@ -1,6 +1,6 @@
 -- Aggregates by window say how sure they are of means and percentiles, and how far apart tokens come.
 alter table model_metrics_by_window add column
-latency_mean_low_ms real check (latency_mean_low_ms >= 0);  -- lower end of the 95 % interval of the mean, in ms
+latency_mean_low_ms real check (latency_mean_low_ms >= 0);  -- lower end of its 95 % interval, in ms
 alter table model_metrics_by_window add column
 latency_mean_high_ms real check (latency_mean_high_ms >= 0);
 alter table model_metrics_by_window add column
@@ -8,15 +8,15 @@ latency_p50_low_ms real check (latency_p50_low_ms >= 0);  -- lower end of the 95
 alter table model_metrics_by_window add column
 latency_p50_high_ms real check (latency_p50_high_ms >= 0);
 alter table model_metrics_by_window add column
-latency_p95_low_ms real check (latency_p95_low_ms >= 0);  -- lower end of the 95 % interval of it, in ms; null: too few
+latency_p95_low_ms real check (latency_p95_low_ms >= 0);  -- lower end of its 95 % interval, in ms; null: too few
 alter table model_metrics_by_window add column
 latency_p95_high_ms real check (latency_p95_high_ms >= 0);
 alter table model_metrics_by_window add column
-latency_p99_low_ms real check (latency_p99_low_ms >= 0);  -- lower end of the 95 % interval of it, in ms; null: too few
+latency_p99_low_ms real check (latency_p99_low_ms >= 0);  -- lower end of its 95 % interval, in ms; null: too few
 alter table model_metrics_by_window add column
 latency_p99_high_ms real check (latency_p99_high_ms >= 0);
 alter table model_metrics_by_window add column
-ttft_mean_low_ms real check (ttft_mean_low_ms >= 0);  -- lower end of the 95 % interval of the mean, in ms
+ttft_mean_low_ms real check (ttft_mean_low_ms >= 0);  -- lower end of its 95 % interval, in ms
 alter table model_metrics_by_window add column
 ttft_mean_high_ms real check (ttft_mean_high_ms >= 0);
 alter table model_metrics_by_window add column
@@ -24,19 +24,19 @@ ttft_p50_low_ms real check (ttft_p50_low_ms >= 0);  -- lower end of the 95 % int
 alter table model_metrics_by_window add column
 ttft_p50_high_ms real check (ttft_p50_high_ms >= 0);
 alter table model_metrics_by_window add column
-ttft_p95_low_ms real check (ttft_p95_low_ms >= 0);  -- lower end of the 95 % interval of it, in ms; null: too few
+ttft_p95_low_ms real check (ttft_p95_low_ms >= 0);  -- lower end of its 95 % interval, in ms; null: too few
 alter table model_metrics_by_window add column
 ttft_p95_high_ms real check (ttft_p95_high_ms >= 0);
 alter table model_metrics_by_window add column
-ttft_p99_low_ms real check (ttft_p99_low_ms >= 0);  -- lower end of the 95 % interval of it, in ms; null: too few
+ttft_p99_low_ms real check (ttft_p99_low_ms >= 0);  -- lower end of its 95 % interval, in ms; null: too few
 alter table model_metrics_by_window add column
 ttft_p99_high_ms real check (ttft_p99_high_ms >= 0);
 alter table model_metrics_by_window add column
-tps_mean_low real check (tps_mean_low >= 0);  -- lower end of the 95 % interval of the mean speed, in tokens a second
+tps_mean_low real check (tps_mean_low >= 0);  -- lower end of its 95 % interval
 alter table model_metrics_by_window add column
 tps_mean_high real check (tps_mean_high >= 0);
 alter table model_metrics_by_window add column
-tps_p50_low real check (tps_p50_low >= 0);  -- lower end of the 95 % interval of the median speed, in tokens a second; null: too few
+tps_p50_low real check (tps_p50_low >= 0);  -- lower end of its 95 % interval; null: too few
 alter table model_metrics_by_window add column
 tps_p50_high real check (tps_p50_high >= 0);
 alter table model_metrics_by_window add column
