@@ -21,7 +21,20 @@ from typer._click.exceptions import (
 
 from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
-from flows.commands import events, evidence, keys, measuring, models, prices, providers, routing, upkeep, workloads
+from flows.commands import (
+    agents,
+    events,
+    evidence,
+    keys,
+    measuring,
+    models,
+    policies,
+    prices,
+    providers,
+    routing,
+    upkeep,
+    workloads,
+)
 from flows.commands.demo import demo
 from flows.errors import FlowError, UsageError
 from providers.errors import BadProvider, ProviderError
@@ -42,6 +55,8 @@ app.command("bench")(measuring.bench)
 app.add_typer(workloads.workloads, name="workloads")
 app.command("score")(evidence.score)
 app.command("route")(routing.route)
+app.add_typer(agents.agents, name="agents")
+app.add_typer(policies.policies, name="policies")
 app.add_typer(events.events, name="events")
 app.command("feedback")(events.feedback)
 app.command("query")(evidence.query)

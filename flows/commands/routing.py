@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows import render
+from flows.commands.limits import numbers
 from flows.commands.options import Json
 from flows.errors import UsageError
 from flows.settings import load_settings
@@ -33,6 +34,10 @@ def route(
     only: Annotated[list[str] | None, typer.Option(help="Only this provider; repeatable.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Not this provider; repeatable.")] = None,
     max_tier: Annotated[str | None, typer.Option(help="At most free, low, standard or premium.")] = None,
+    max_price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="prompt=X,completion=Y", help="At most so many USD per 1M tokens of input, of output."),
+    ] = None,
     max_usd_per_query: Annotated[float | None, typer.Option(help="At most so much for one query.")] = None,
     input_tokens: Annotated[int | None, typer.Option(help="Expected input of the query.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="Expected output of the query.")] = None,
@@ -63,7 +68,7 @@ def route(
             task=task, message=message, tools=tuple(tool or ()), attachments=tuple(attachment or ()), domain=domain, agent=agent, tenant=tenant,
             user=user, role=role, policy=policy, need=tuple(need or ()), allow=tuple(allow) if allow else None,
             deny=tuple(deny or ()), only=tuple(only) if only else None, ignore=tuple(ignore or ()),
-            max_tier=max_tier, max_usd_per_query=max_usd_per_query, input_tokens=input_tokens,  # type: ignore[arg-type]  # checked inside
+            max_tier=max_tier, max_price=numbers("--max-price", max_price) if max_price else None, max_usd_per_query=max_usd_per_query, input_tokens=input_tokens,  # type: ignore[arg-type]  # checked inside
             output_tokens=output_tokens, min_context=min_context, max_ttft_p95_ms=max_ttft_p95_ms, max_latency_p95_ms=max_latency_p95_ms,
             min_tps=min_tps, max_failure_rate=max_failure_rate, min_quality=min_quality, min_samples=min_samples, max_age_s=max_age, sort=sort, top=top,  # type: ignore[arg-type]
             allow_unknown=allow_unknown,
