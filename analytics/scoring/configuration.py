@@ -45,6 +45,7 @@ _AGENT_MODELS = pa.schema(
         ("priority_override", pa.int64()),
     ]
 )
+_SET_FOR_AGENTS = ("agent_id", "model_id", "tenant_id", "is_enabled", "priority_override")
 _TASK_DOMAINS = pa.schema([("task_type", pa.string()), ("domain", pa.string())])
 # What the lookup reads beside these where it is there (absent: the presets serve, nobody is restricted).
 _FURTHER = {
@@ -161,7 +162,7 @@ def _models(store: Dimensions) -> pa.Table:
 
 
 def _agent_models(store: Dimensions) -> list[dict[str, Any]]:
-    enabled = store.read_all("agent_models")
+    enabled = store.select("agent_models", columns=_SET_FOR_AGENTS).items
     if not enabled:
         return []
     agents = {row["id"]: row for row in store.read_all("agents")}
