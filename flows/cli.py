@@ -23,6 +23,7 @@ from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
 from flows.commands import (
     agents,
+    decisions,
     events,
     evidence,
     keys,
@@ -55,6 +56,8 @@ app.command("bench")(measuring.bench)
 app.add_typer(workloads.workloads, name="workloads")
 app.command("score")(evidence.score)
 app.command("route")(routing.route)
+app.command("explain")(decisions.explain)
+app.command("performance")(decisions.performance)
 app.add_typer(agents.agents, name="agents")
 app.add_typer(policies.policies, name="policies")
 app.add_typer(events.events, name="events")

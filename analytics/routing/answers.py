@@ -97,6 +97,11 @@ class Why:
         self._rejected: Mapping[str, int] | None = None
 
     @property
+    def asked(self) -> Asked:
+        """The question, for those who want to know what else was weighed."""
+        return self._asked
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         return self._told().parts
 

@@ -15,6 +15,7 @@ from typing import Self
 
 from .answers import Settled, answer, asked_of, settle, stand_in
 from .board import Board, remember
+from .decisions import DecisionLog, Noted
 from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
 
@@ -31,8 +32,10 @@ class Lookup:
         simulated: bool | None = None,
         default_model: str | None = None,
         clock: Callable[[], float] = time.time,
+        log: DecisionLog | None = None,
     ) -> None:
         self._home = home
+        self._log = log
         self._simulated = simulated
         self._default_model = default_model
         self._clock = clock
@@ -52,16 +55,20 @@ class Lookup:
         poll_s: float = 0.5,
         retry_s: float = 10.0,
         clock: Callable[[], float] = time.time,
+        log: DecisionLog | bool = False,
     ) -> Self:
         """A lookup over `path` (else `SCOREHOUSE_HOME`, else `~/.scorehouse`), which need not exist yet.
 
         `simulated` None takes real evidence, and simulated only where no real evidence was ever published; True and
         False insist on one kind. `default_model` (a model's key) stands in when neither configuration nor scores name
         one. With `watch`, a daemon thread looks every `poll_s` seconds for something new, and tries
-        again every `retry_s` what could not be read; `clock` gives seconds since 1970.
+        again every `retry_s` what could not be read; `clock` gives seconds since 1970. With `log`, every decision goes into
+        `spool/decisions` below the home (or where that log writes), so that it can be explained later; the caller never waits for it.
         """
         home = Path(path or os.environ.get("SCOREHOUSE_HOME") or "~/.scorehouse").expanduser()
-        lookup = cls(home, simulated=simulated, default_model=default_model, clock=clock)
+        if log is True:
+            log = DecisionLog(home / "spool" / "decisions")
+        lookup = cls(home, simulated=simulated, default_model=default_model, clock=clock, log=log or None)
         if watch:
             args = (weakref.ref(lookup), lookup._stop, poll_s, retry_s)  # its own factory
             threading.Thread(target=_watch, args=args, name="scorehouse-lookup", daemon=True).start()
@@ -76,8 +83,15 @@ class Lookup:
         self.close()
 
     def close(self) -> None:
-        """Stop watching; the lookup still answers from what it has."""
+        """Stop watching, and write the decisions that wait for it; the lookup still answers from what it has."""
         self._stop.set()
+        if self._log is not None:
+            self._log.close()
+
+    @property
+    def log(self) -> DecisionLog | None:
+        """Where decisions go, if anywhere."""
+        return self._log
 
     @property
     def snapshot_id(self) -> str | None:
@@ -104,8 +118,16 @@ class Lookup:
     def route(self, query: RouteQuery | None = None) -> RouteAnswer:
         """The model to take for `query`, with its fallbacks and reasons; never raises for the state of the data."""
         query = RouteQuery() if query is None else query
-        state, now = self._state, self._clock()
-        board = state.board
+        if self._log is None:
+            return self._answered(self._state, query)
+        state, begun = self._state, time.perf_counter_ns()
+        given = self._answered(state, query)
+        configuration_id = None if state.configuration is None else state.configuration.snapshot_id
+        self._log.note(Noted(query, given, configuration_id, time.perf_counter_ns() - begun))
+        return given
+
+    def _answered(self, state: State, query: RouteQuery) -> RouteAnswer:
+        board, now = state.board, self._clock()
         if board is None or board.scores is None:
             return stand_in(state, query, now, self._default_model)
         settled = self._settled(board, query, now)

@@ -55,6 +55,9 @@ def route(
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="A limit on what is unknown of a model lets it pass.")
     ] = False,
+    log: Annotated[
+        bool, typer.Option("--log/--no-log", help="Keep the decision, so that 'explain' can tell it again.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """The best model for a task within limits, with its reasons. Exit 3: no model passes, and what to relax."""
@@ -75,8 +78,10 @@ def route(
         )  # fmt: skip
     except ValueError as error:
         raise UsageError(str(error)) from None
-    with Lookup.open(load_settings().home.path, watch=False) as lookup:
+    with Lookup.open(load_settings().home.path, watch=False, log=log) as lookup:
         answer = lookup.route(query)
+    if lookup.log is not None and lookup.log.problem is not None:
+        render.say(f"{lookup.log.problem}.")
     if json:
         render.show_json(answer.to_dict())
     else:
@@ -108,6 +113,7 @@ def show_answer(answer: "RouteAnswer") -> None:
     snapshot = f"snapshot {answer.snapshot_id}" if answer.snapshot_id else "no snapshot"
     age = "" if answer.age_s is None else f", {answer.age_s:.0f} s old{' (stale)' if answer.is_stale else ''}"
     render.out.print("  ", render.plain(f"policy {answer.policy}, {kind} of {snapshot}{age}"), soft_wrap=True)
+    render.out.print("  ", render.plain(f"decision {answer.decision_id}"), soft_wrap=True)
 
 
 def _noun(kind: str) -> str:

@@ -35,7 +35,7 @@ def test_the_command_has_exactly_the_words_of_its_contract() -> None:
         "demo", "providers", "providers list", "providers show", "providers add", "providers set", "providers disable", "providers enable", "providers test",
         "keys", "keys set", "keys check", "workloads", "workloads list", "workloads show", "workloads import",
         "models", "models list", "models show", "models sync", "models add", "models set", "models enable", "models disable",
-        "prices", "prices list", "prices show", "prices set", "prices clear", "prices accept", "prices reprice", "bench", "score", "route",
+        "prices", "prices list", "prices show", "prices set", "prices clear", "prices accept", "prices reprice", "bench", "score", "route", "explain", "performance",
         "agents", "agents list", "agents models", "agents enable", "agents disable", "agents priority",
         "policies", "policies list", "policies show", "policies add", "policies activate",
         "events", "events import", "feedback", "query", "export", "status", "prune", "db", "db migrate", "db check", "db restore", "deploy",
