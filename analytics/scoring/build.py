@@ -71,15 +71,23 @@ class _Evidence:
         return any(pc.any(pc.equal(column, kind), min_count=0).as_py() for column in columns)
 
 
-def score(lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False) -> ScoreReport:
-    """Refresh the scores as of a moment and publish them; `full` computes every day anew.
+HALF_LIFE_DAYS = 60.0
+
+
+def score(
+    lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False, half_life_days: float = HALF_LIFE_DAYS
+) -> ScoreReport:
+    """Refresh the scores as of a moment and publish them; `full` computes every day anew; a rating counts half as much
+    in the learned experience every `half_life_days`.
 
     A kind of evidence (real, simulated) is published when some of it counts, or once did: then without rows. Every check runs on both
     before either is published. Raises LeaseHeld, CheckFailed, Corrupt (the lake's manifest), ValueError (`as_of` without a
-    time zone), OSError; the old snapshots stay then.
+    time zone, or a half-life of no length), OSError; the old snapshots stay then.
     """
     if as_of.tzinfo is None:
         raise ValueError(f"as_of {as_of.isoformat()} has no time zone")
+    if not half_life_days > 0:
+        raise ValueError(f"half_life_days is {half_life_days}; it must be more than 0")
     begun = time.monotonic()
     scoring_dir = Path(scoring_dir)
     with lake.lease():
@@ -88,7 +96,7 @@ def score(lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False)
         scored, warnings = {}, []
         for kind, pointer in POINTERS.items():
             if evidence.has(kind, *PARTIALS) or current(scoring_dir, pointer):
-                scored[kind], found = _score_kind(evidence, kind, as_of)
+                scored[kind], found = _score_kind(evidence, kind, as_of, half_life_days)
                 warnings += [f"{_name(kind)}: {warning}" for warning in found]
         # Rows that count nowhere are reported, but make no snapshot: an empty real one would hide the simulated one.
         snapshots = {
@@ -137,8 +145,14 @@ def _deleted_runs(lake: Lake, manifest: Manifest) -> tuple[frozenset[str], tuple
     return frozenset(reading.rows.column("run_id").to_pylist()), reading.corrupt
 
 
-def _score_kind(evidence: _Evidence, kind: bool, as_of: datetime) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
-    values: dict[str, Any] = {"is_simulated": kind, "as_of": as_of.astimezone(UTC)}
+def _score_kind(
+    evidence: _Evidence, kind: bool, as_of: datetime, half_life_days: float
+) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
+    values: dict[str, Any] = {
+        "is_simulated": kind,
+        "as_of": as_of.astimezone(UTC),
+        "half_life_days": half_life_days,
+    }
     tables = compute(PUBLISHED, evidence.tables, values)
     return tables, run_checks(tables, values)
 
