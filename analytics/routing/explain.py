@@ -8,6 +8,8 @@ from .asked import Asked
 from .choice import Choice
 from .experience import BASES, Known
 from .experience import evidence as interval
+from .fresh import FRESH
+from .fresh import interval as wilson
 from .limits import FAILING, LIMITS, unanswered
 from .records import Evidence, MaxPrice, Part
 
@@ -51,7 +53,7 @@ def headline(asked: Asked, choice: Choice) -> tuple[str, str]:
             )
         return "cheaper_of_a_tie", (
             f"{rival} scores a shade higher ({_apart(against, score)}), but {name} costs {mine} instead of {theirs}, "
-            f"and taking it is expected to lose only {_percent(choice.loss, 2)} of quality."
+            f"and taking it is expected to lose only {percent(choice.loss, 2)} of quality."
         )
     return "best_score", f"{name} scores {score:.2f}, the best of the models that fit."
 
@@ -82,13 +84,13 @@ def experience(asked: Asked, known: Known, evidence: Evidence | None) -> tuple[s
             text = f"Its answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
         case basis if evidence.kind == "benchmark":
             where = "" if basis == "overall" else f" for {query.domain or task}"
-            text = f"It answered {_percent(evidence.quality)} of {_count(evidence.n, 'benchmark question')}{where} correctly"
+            text = f"It answered {percent(evidence.quality)} of {_count(evidence.n, 'benchmark question')}{where} correctly"
         case _:
             text = f"Ratings and benchmark answers together put its quality at {evidence.quality:.2f} out of 1, from {n} of them"
     if evidence.low is None or evidence.high is None:
         return None, text + "."
     if evidence.kind == "benchmark":
-        return None, f"{text} (95 % interval: {_percent(evidence.low)} to {_percent(evidence.high)})."
+        return None, f"{text} (95 % interval: {percent(evidence.low)} to {percent(evidence.high)})."
     return None, f"{text} (95 % interval: {evidence.low:.2f} to {evidence.high:.2f})."
 
 
@@ -107,7 +109,7 @@ def parts(asked: Asked, model: int, known: Known) -> tuple[Part, ...]:
     """The terms whose sum is the score; without experience the priority has the quality's weight too."""
     weights, own = asked.policy.weights, "agent_override" if known.of_agent else "catalog"
     if known.basis:
-        share = policies.faded(asked.policy, known.n)
+        share = policies.faded(asked.policy, known.worth)
         found = [
             Part("priority", share, known.priority / 100, own),
             Part("experience", weights.quality + (weights.priority - share), known.quality, BASES[known.basis]),
@@ -139,6 +141,12 @@ def behaviour(asked: Asked, model: int) -> str | None:
         said.append(f"writes {tps:.0f} tokens a second" if tps >= 10 else f"writes {tps:.1f} tokens a second")
     joint = ", and " if said and "," in said[0] else " and "
     return f"It typically {joint.join(said)}." if said else None
+
+
+def freshness(known: Known) -> str | None:
+    """Whether ratings count that the scores do not hold yet."""
+    is_fresh = bool(known.groups) and known.groups[0].scope == FRESH
+    return "Ratings given since the scores were made count in this." if is_fresh else None
 
 
 def failures(asked: Asked, model: int) -> str | None:
@@ -195,6 +203,9 @@ def detected(asked: Asked) -> tuple[str, str] | None:
 
 def evidence(asked: Asked, known: Known, model: int) -> Evidence | None:
     """What a model's experience rests on."""
+    if known.groups and known.groups[0].scope == FRESH and asked.board.scores is not None:
+        kind = "mixed" if BASES[known.basis] == "overall" else "feedback"
+        return Evidence(kind, int(known.n), known.quality, *wilson(known.quality, known.n), asked.board.scores.as_of)
     found = interval(asked.board, known.groups, model) if known.basis else None
     if found is None or asked.board.scores is None:
         return None
@@ -270,7 +281,8 @@ def _apart(high: float, low: float) -> str:
     return f"{high:.{digits}f} against {low:.{digits}f}"
 
 
-def _percent(share: float, figures: int = 0) -> str:
+def percent(share: float, figures: int = 0) -> str:
+    """A share of 1 as "12 %", with so many figures behind the point."""
     text = f"{share * 100:.{figures}f}"
     if figures == 0 and share not in (0, 1) and text in ("0", "100"):
         text = f"{share * 100:.1f}"

@@ -8,14 +8,16 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .answers import Settled, answer, asked_of, settle, stand_in
+from .answers import Settled, answer, asked_of, settle, settle_session, stand_in
 from .board import Board, remember
 from .decisions import DecisionLog, Noted
+from .fresh import Fresh, Opinion
 from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
 
@@ -108,8 +110,11 @@ class Lookup:
         """Read what is published now; says whether another snapshot is in use than before."""
         with self._loading:
             before = self._state
-            self._state = load(self._home, self._simulated, before)
-            return self._state.board is not before.board
+            after = load(self._home, self._simulated, before)
+            if after.board is not before.board:
+                after = _overlaid(after, () if before.board is None else before.board.fresh.opinions)
+            self._state = after
+            return after.board is not before.board
 
     def refresh(self) -> bool:
         """Like `reload`, but reads nothing besides the pointers if none of them moved."""
@@ -126,6 +131,35 @@ class Lookup:
         self._log.note(Noted(query, given, configuration_id, time.perf_counter_ns() - begun))
         return given
 
+    def note_feedback(
+        self,
+        model: str,
+        rating: float,
+        *,
+        task: str | None = None,
+        agent: str | None = None,
+        tenant: str | None = None,
+        user: str | None = None,
+        message_id: str | None = None,
+    ) -> None:
+        """Let a rating (0..1) of a model, by its key, count in this process at once, until a snapshot holds it.
+
+        It is not stored: that is for `submit_feedback`, `scorehouse feedback` or the service. Of one user and message the newest
+        counts; how much one user or tenant can weigh is capped. Raises `ValueError` naming the field.
+        """
+        given = {"model": model, "task": task, "agent": agent, "tenant": tenant, "user": user, "message_id": message_id}
+        for name, value in given.items():
+            if not (isinstance(value, str) and value) and not (value is None and name != "model"):
+                raise ValueError(f"{name}: {value!r} is not a text of one character or more")
+        if isinstance(rating, bool) or not isinstance(rating, (int, float)) or not 0 <= rating <= 1:
+            raise ValueError(f"rating: {rating!r} is not a number from 0 to 1")
+        opinion = Opinion(model, float(rating), task, agent, tenant, user, message_id, self._clock())
+        with self._loading:
+            state = self._state
+            if state.board is not None and state.board.scores is not None:
+                self._state = _overlaid(state, (*state.board.fresh.opinions, opinion))
+                state.board.settled.clear()  # nobody asks this board again, but what it made may keep it
+
     def _answered(self, state: State, query: RouteQuery) -> RouteAnswer:
         board, now = state.board, self._clock()
         if board is None or board.scores is None:
@@ -137,6 +171,8 @@ class Lookup:
         """Agents ask the same questions again and again: what a board said once, it says again."""
         settled: Settled | None = board.settled.get(query)
         if settled is None:
+            if query.session is not None:
+                return settle_session(board, query, now)
             asked = asked_of(board, query, now)
             if isinstance(asked, Settled):
                 return asked
@@ -146,6 +182,17 @@ class Lookup:
             ):  # or the answer depends on the time of asking, or the key is long
                 remember(board.settled, query, settled, _SETTLED)
         return settled
+
+
+def _overlaid(state: State, opinions: Iterable[Opinion]) -> State:
+    """The state with those opinions laid over its scores that these do not hold."""
+    board = state.board
+    if board is None or board.scores is None:
+        return state
+    fresh = Fresh.of(opinions).since(board.scores.as_of_s)
+    if not fresh.opinions and not board.fresh.opinions:
+        return state
+    return replace(state, board=board.with_fresh(fresh))
 
 
 def _watch(lookup: "weakref.ref[Lookup]", stop: threading.Event, poll_s: float, retry_s: float) -> None:
