@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from routing.full_scan import FIELDS, NAMES, TIERS, Expected, World, agent_row, expected_loss, rules_of
+from routing.full_scan import FIELDS, NAMES, TIERS, Expected, World, agent_row, expected_loss, place_of, rules_of
 
 from analytics.routing import RouteQuery
 
@@ -163,9 +163,12 @@ def route(columns: Columns, query: RouteQuery) -> Expected:
     fitting = np.flatnonzero(left)
     known_last = [np.where(np.isnan(column), np.inf, column)[fitting] for column in (failures, columns.blended)]
     figure = np.where(np.isnan(figures[rules.sort]), 0 if rules.sort is None else np.inf, figures[rules.sort])[fitting]
-    order = fitting[np.lexsort((columns.keys[fitting], *known_last, -score[fitting], figure))]
+    ranks = np.lexsort((columns.keys[fitting], *known_last, -score[fitting], figure))
+    order, figure = fitting[ranks], figure[ranks]
     best = winner = int(order[0])
-    if rules.sort is None:
+    if query.session is not None:
+        winner = of_session(columns, query, rules, (order, figure, cost, score, known, lasting))
+    elif rules.sort is None:
         cheaper = order[(cost[order] < cost[best]) & (score[best] - score[order] <= rules.tie_delta + 1e-9)]
         for other in cheaper[np.argsort(cost[cheaper], kind="stable")].tolist():
             if ties(rules, lasting[best], known, score, best, other):
@@ -175,6 +178,27 @@ def route(columns: Columns, query: RouteQuery) -> Expected:
     same = columns.providers[rest] == columns.providers[winner]
     fallbacks = np.concatenate((rest[~same], rest[same]))[: query.top - 1]
     return Expected(str(columns.keys[winner]), float(score[winner]), columns.keys[fallbacks].tolist(), rejected, {})
+
+
+def of_session(columns: Columns, query: RouteQuery, rules: Any, found: Any) -> int:
+    order, figure, cost, score, known, lasting = found
+    best, alike = int(order[0]), [int(order[0])]
+    if rules.sort is None:
+        near = order[1:][(cost[order[1:]] <= cost[best]) & (score[best] - score[order[1:]] <= rules.tie_delta + 1e-9)]
+        alike += [other for other in near.tolist() if ties(rules, lasting[best], known, score, best, other)]
+    own = columns.place.get(query.session_model or "")
+    if own is not None and own in order:
+        if own in alike:
+            return own
+        figures = dict(zip(order.tolist(), figure.tolist(), strict=True))
+        lost = score[best] - score[own]
+        if not np.isnan(known[0, [best, own]]).any() and lasting[best] > 0 and lost > 0:
+            gap = max(known[0, best] - known[0, own], lost / lasting[best])
+            lost = expected_loss(gap, (known[2, best] ** 2 + known[2, own] ** 2) ** 0.5)
+        if figures[own] == figures[best] if rules.sort is not None else lost < 5 * rules.tie_delta or lost <= 0:
+            return own
+    keys = columns.keys.tolist()
+    return max(alike, key=lambda place: place_of(query.session or "", keys[place]))
 
 
 def ties(rules: Any, weight: float, known: Any, score: Any, best: int, other: int) -> bool:

@@ -4,6 +4,7 @@ It shares no code with the lookup. Given the rows that were published, it says w
 and how many models each reason rejected.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -352,6 +353,36 @@ def ties(rules: Rules, best: Rated, other: Rated) -> bool:
     return expected_loss(gap, sqrt(best.known[2] ** 2 + other.known[2] ** 2)) < rules.tie_delta
 
 
+def place_of(session: str, key: str) -> bytes:
+    """A model's place in a session's own order: the highest is the session's."""
+    return hashlib.blake2b(f"{len(session)}:{session}{key}".encode(), digest_size=16).digest()
+
+
+def kept(rules: Rules, best: Rated, own: Rated) -> bool:
+    """Whether a session stays with the model that it had."""
+    if rules.sort is not None:
+        return own.sorting == best.sorting
+    lost = best.score - own.score
+    if best.known is not None and own.known is not None and lost > 0:
+        weight = rules.weights.get("quality", 0.0) + (rules.weights.get("priority", 0.0) - faded(rules, best.known[1]))
+        if weight > 0:
+            gap = max(best.known[0] - own.known[0], lost / weight)
+            lost = expected_loss(gap, sqrt(best.known[2] ** 2 + own.known[2] ** 2))
+    return lost < 5 * rules.tie_delta or (lost <= 0)
+
+
+def of_session(query: RouteQuery, rules: Rules, fitting: Sequence[Rated]) -> Rated:
+    """The session's own model where it may stay, else the first in the session's order of those as good as the best and no dearer."""
+    best, rest = fitting[0], fitting[1:]
+    alike = [best]
+    if rules.sort is None and best.cost is not None:
+        alike += [e for e in rest if e.cost is not None and e.cost <= best.cost and ties(rules, best, e)]
+    own = [entry for entry in fitting if entry.model["id"] == query.session_model]
+    if own and (own[0] is best or kept(rules, best, own[0]) or any(own[0] is entry for entry in alike)):
+        return own[0]
+    return max(alike, key=lambda entry: place_of(query.session or "", entry.model["id"]))
+
+
 def route(world: World, query: RouteQuery) -> Expected:
     rules = rules_of(world, query)
     rejected: dict[str, int] = {}
@@ -383,7 +414,9 @@ def route(world: World, query: RouteQuery) -> Expected:
 
     fitting.sort(key=rank)
     winner = fitting[0]
-    if rules.sort is None and winner.cost is not None:
+    if query.session is not None:
+        winner = of_session(query, rules, fitting)
+    elif rules.sort is None and winner.cost is not None:
         tied = [e for e in fitting[1:] if e.cost is not None and e.cost < winner.cost and ties(rules, winner, e)]
         if tied:
             winner = min(tied, key=lambda entry: entry.cost or 0.0)

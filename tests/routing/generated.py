@@ -152,9 +152,12 @@ def make_query(rng: random.Random, world: full_scan.World) -> RouteQuery:
         "max_age_s": lambda: rng.choice([60, 3600, 7_200]),
         "sort": lambda: rng.choice(SORTS),
         "model_type": lambda: "embedding",
+        "session": lambda: rng.choice(["s1", "s2", "Ünïcode", str(rng.random())]),
     }
-    often = {"task": 0.6, "agent": 0.3, "sort": 0.2, "model_type": 0.05}
+    often = {"task": 0.6, "agent": 0.3, "sort": 0.2, "model_type": 0.05, "session": 0.2}
     chosen = {name: make() for name, make in fields.items() if rng.random() < often.get(name, 0.1)}
     if rng.random() < 0.4:
         chosen |= {"input_tokens": rng.choice([0, 500, 8_000]), "output_tokens": rng.choice([0, 200, 4_000])}
+    if "session" in chosen and rng.random() < 0.6:
+        chosen["session_model"] = rng.choice([*keys, "no/such"])
     return RouteQuery(**chosen, allow_unknown=rng.random() < 0.2, top=rng.choice([1, 2, 3, 5, 10]))
