@@ -33,6 +33,7 @@ from flows.commands import (
     prices,
     providers,
     routing,
+    serving,
     upkeep,
     workloads,
 )
@@ -64,6 +65,7 @@ app.add_typer(events.events, name="events")
 app.command("feedback")(events.feedback)
 app.command("query")(evidence.query)
 app.command("export")(evidence.export)
+app.command("mcp")(serving.mcp)
 app.command("status")(upkeep.status)
 app.command("prune")(upkeep.prune)
 app.add_typer(upkeep.db, name="db")

@@ -9,7 +9,6 @@ import typer
 
 from flows import render
 from flows.commands.options import Json
-from flows.errors import UsageError
 from flows.settings import Settings, load_settings
 from flows.warehouse import make_store
 
@@ -43,7 +42,7 @@ def performance(
 
 
 def find(settings: Settings, decision_id: str) -> dict[str, Any]:
-    """A decision's document, from the log of this home, else from the store. Raises UsageError where nobody knows it."""
+    """A decision's document, from the log of this home, else from the store. Raises UnknownName where nobody knows it."""
     from analytics.errors import UnknownName
     from analytics.store.decisions import find_decision, told
 
@@ -58,7 +57,7 @@ def find(settings: Settings, decision_id: str) -> dict[str, Any]:
         try:
             return told(find_decision(decision_id, directory, store))
         except UnknownName as error:
-            raise UsageError(f"{error}. Only logged decisions can be explained.") from None
+            raise UnknownName(f"{error}; only logged decisions can be explained") from None
 
 
 def decisions_folder(settings: Settings) -> Path:
