@@ -3,14 +3,15 @@
 import multiprocessing
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from store.base import StoreContract
-from store.samples import provider, request, result, run
+from store.samples import T0, entry, provider, request, result, run
 
 from analytics.errors import SchemaMismatch, StoreUnavailable
-from analytics.store import SqliteStore, schema
+from analytics.store import Actor, PolicyOwner, SqliteStore, schema
 
 
 @pytest.fixture
@@ -169,3 +170,23 @@ def test_processes_that_start_at_once_share_one_database(path: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     with SqliteStore(path) as store:
         assert len(store.read("request_events").rows) == 30
+
+
+def test_eight_connections_that_activate_at_once_leave_exactly_one_active(store: SqliteStore, path: Path) -> None:
+    owner, anna = PolicyOwner(tenant="acme"), Actor("tenant_admin", "anna")
+    store.write("providers", [provider()])
+    store.apply_catalog("aurora", [entry("small")], T0)
+
+    def change(number: int) -> None:
+        with SqliteStore(path) as own:
+            version = own.add_policy("house", {"fades_k": number}, owner=owner, actor=anna)["version"]
+            own.activate_policy("house", version=version, owner=owner, actor=anna)
+            own.set_agent_models("writer", [{"model": "aurora/small", "priority_override": number}], actor=anna)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(8)))
+    rows = store.read_all("routing_configs")
+    assert sorted(row["version"] for row in rows) == list(range(1, 9))
+    assert sum(row["is_active"] for row in rows) == 1
+    assert len(store.read_all("agents")) == len(store.read_all("agent_models")) == 1
+    assert len(store.read("audit_log").rows) == 3 * 8
