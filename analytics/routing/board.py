@@ -132,8 +132,8 @@ class Board:
         for key, view in list(old.views.items()):
             for index in {"by_quality", "by_n"} & set(view.__dict__):
                 yield partial(getattr, self.view(*key[:2], is_learned=key[2]), index)
-        for key in list(old.estimates):
-            yield partial(self.singles, *key)
+        for asked in list(old.estimates):
+            yield partial(self.singles, *asked)
 
     @cached_property
     def zones(self) -> PriceZones:
@@ -202,7 +202,7 @@ class Board:
         if patch is _NOT_MADE:
             patch = experience.patch(self, *key)
             if self.fresh.opinions:
-                patch = overlaid(self, *key, patch)
+                patch = overlaid(self, *key[:4], patch, is_learned=is_learned)
             remember(self.patches, key, patch, 16_384)
         return patch
 

@@ -55,7 +55,7 @@ def _floor(asked: Asked, hits: Block) -> float:
     best = asked.known(hits.models.item(0))
     if not best.basis:
         return hits.scores.item(0)
-    reach = policies.reach(asked.policy, np.array([best.n]), np.array([best.se]), asked.tie_delta)
+    reach = policies.reach(asked.policy, np.array([best.worth]), np.array([best.se]), asked.tie_delta)
     return hits.scores.item(0) - reach.item(0)
 
 
@@ -81,7 +81,7 @@ def _settle(asked: Asked, hits: Block, floor: float) -> tuple[int, float]:
 
 def _can_tie(asked: Asked, best: Known, models: Positions, behind: Floats) -> Mask:
     """Which models may tie: a loss is more than the gap, and more than half of it and 0.4 standard errors."""
-    weight, delta = policies.quality_weight(asked.policy, best.n), asked.tie_delta
+    weight, delta = policies.quality_weight(asked.policy, best.worth), asked.tie_delta
     same: Mask = behind == 0
     if not best.basis or weight <= 0:
         return same
@@ -136,7 +136,7 @@ def loss(asked: Asked, best: Known, other: int, behind: float) -> float | None:
     """
     if behind == 0:
         return 0.0
-    known, weight = asked.known(other), policies.quality_weight(asked.policy, best.n)
+    known, weight = asked.known(other), policies.quality_weight(asked.policy, best.worth)
     if not (best.basis and known.basis and weight > 0):
         return None
     gap = max(best.quality - known.quality, behind / weight)

@@ -62,16 +62,9 @@ def experience(asked: Asked, known: Known, evidence: Evidence | None) -> tuple[s
     """Code (None: nothing unusual) and sentence of what the experience with the model is."""
     query, task = asked.query, asked.task
     if evidence is None:
-        stands = (
-            "decides alone"
-            if asked.policy.weights.priority + asked.policy.weights.quality > _ALONE
-            else "stands in for it"
-        )
-        decides = f"so its base priority of {known.priority:.0f} out of 100 {stands}."
-        if not (asked.view.task_is_known or (asked.patch is not None and asked.patch.groups)):
-            return "unknown_task", f'Nothing is known about the task "{task}" from ratings or benchmarks, {decides}'
-        subject = f"in {query.domain}" if query.domain else f"at {task}" if task else "yet"
-        return "no_experience", f"It has no ratings or graded answers {subject}, {decides}"
+        return _inexperienced(asked, known)
+    if evidence.own_share is not None:
+        return None, _learned(asked, known, evidence)
     n = f"{evidence.n:,}"
     match BASES[known.basis]:
         case "agent_ratings" if evidence.kind == "feedback":
@@ -92,6 +85,42 @@ def experience(asked: Asked, known: Known, evidence: Evidence | None) -> tuple[s
     if evidence.kind == "benchmark":
         return None, f"{text} (95 % interval: {percent(evidence.low)} to {percent(evidence.high)})."
     return None, f"{text} (95 % interval: {evidence.low:.2f} to {evidence.high:.2f})."
+
+
+def _inexperienced(asked: Asked, known: Known) -> tuple[str, str]:
+    query, task, weights = asked.query, asked.task, asked.policy.weights
+    stands = "decides alone" if weights.priority + weights.quality > _ALONE else "stands in for it"
+    decides = f"so its base priority of {known.priority:.0f} out of 100 {stands}."
+    if not (asked.view.task_is_known or (asked.patch is not None and asked.patch.groups)):
+        return "unknown_task", f'Nothing is known about the task "{task}" from ratings or benchmarks, {decides}'
+    subject = f"in {query.domain}" if query.domain else f"at {task}" if task else "yet"
+    return "no_experience", f"It has no ratings or graded answers {subject}, {decides}"
+
+
+_RESTS_ON = {
+    "priority": "its base priority",
+    "overall": "its whole record",
+    "domain_benchmarks": "benchmark questions of the domain",
+    "ratings": "everyone's ratings",
+    "tenant_ratings": "the tenant's ratings",
+    "agent_ratings": "the agent's ratings",
+}
+
+
+def _learned(asked: Asked, known: Known, evidence: Evidence) -> str:
+    """What a quality that was shrunk to broader evidence rests on."""
+    whose = {"agent_ratings": "the agent's", "tenant_ratings": "the tenant's"}.get(BASES[known.basis], "everyone's")
+    at = f" at {asked.task}" if asked.task is not None and BASES[known.basis] != "overall" else ""
+    rests = _RESTS_ON.get(evidence.basis or "", "broader evidence")
+    text = f"Its quality{at} is put at {evidence.quality:.2f} out of 1"
+    if evidence.low is not None and evidence.high is not None:
+        text += f" (95 % interval: {evidence.low:.2f} to {evidence.high:.2f})"
+    own = (
+        f"{whose} own evidence there ({evidence.n:,})"
+        if whose != "everyone's"
+        else f"the evidence there ({evidence.n:,})"
+    )
+    return f"{text}, {percent(evidence.own_share or 0.0)} of it by {own}; most of it rests on {rests}."
 
 
 def arithmetic(parts: tuple[Part, ...], score: float) -> str | None:
@@ -206,11 +235,12 @@ def evidence(asked: Asked, known: Known, model: int) -> Evidence | None:
     if known.groups and known.groups[0].scope == FRESH and asked.board.scores is not None:
         kind = "mixed" if BASES[known.basis] == "overall" else "feedback"
         return Evidence(kind, int(known.n), known.quality, *wilson(known.quality, known.n), asked.board.scores.as_of)
-    found = interval(asked.board, known.groups, model) if known.basis else None
+    is_learned = asked.view.is_learned
+    found = interval(asked.board, known.groups, model, is_learned=is_learned) if known.basis else None
     if found is None or asked.board.scores is None:
         return None
-    kind, n, low, high = found
-    return Evidence(kind, n, known.quality, low, high, asked.board.scores.as_of)
+    kind, n, low, high, own_share, basis = found
+    return Evidence(kind, n, known.quality, low, high, asked.board.scores.as_of, own_share, basis)
 
 
 def refusal(asked: Asked, field: str, name: str) -> str:

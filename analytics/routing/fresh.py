@@ -82,13 +82,21 @@ class _Merged(NamedTuple):
     se: float
     basis: int
     group: Group
+    worth: float
 
 
 def overlaid(
-    board: "Board", task: str | None, domain: str | None, agent: str | None, tenant: str | None, own: Patch | None
+    board: "Board",
+    task: str | None,
+    domain: str | None,
+    agent: str | None,
+    tenant: str | None,
+    own: Patch | None,
+    *,
+    is_learned: bool = False,
 ) -> Patch | None:
     """`own` (what stands otherwise for this agent and tenant) with the opinions merged in; `own` itself where none speaks."""
-    seen, merged = board.view(task, domain), dict[int, _Merged]()
+    seen, merged = board.view(task, domain, is_learned=is_learned), dict[int, _Merged]()
     for key, opinions in board.fresh.at(task, domain).items():
         model = board.catalog.position.get(key)
         if model is None:
@@ -101,7 +109,7 @@ def overlaid(
     changed = np.array(sorted(merged), dtype=np.intp)
     models = changed if own is None else np.union1d(own.models, changed)
     row = seen.row[models]
-    columns = {name: getattr(seen, name)[row] for name in ("quality", "n", "se", "basis")}
+    columns = {name: getattr(seen, name)[row] for name in ("quality", "n", "se", "basis", "worth")}
     columns["priority"] = board.catalog.priority[models]
     columns["of_agent"] = np.zeros(len(models), dtype=np.bool_)
     columns["group"] = np.full(len(models), -1, dtype=np.int8)
@@ -114,7 +122,7 @@ def overlaid(
         place = int(models.searchsorted(model))
         if one.group not in groups:
             groups.append(one.group)
-        for name in ("quality", "n", "se", "basis"):
+        for name in ("quality", "n", "se", "basis", "worth"):
             columns[name][place] = getattr(one, name)
         columns["group"][place] = groups.index(one.group)
     return Patch(
@@ -165,16 +173,17 @@ def _weighed(
 ) -> _Merged:
     new = float(len(ratings))
     if knows.basis == basis:
-        before, weight = knows.quality, knows.n
+        before, weight = knows.quality, knows.worth
     elif knows.basis:
-        before, weight = knows.quality, min(knows.n, PRIOR)
+        before, weight = knows.quality, min(knows.worth, PRIOR)
     else:
         before, weight = knows.priority / 100, PRIOR
-    n = weight + new if knows.basis else new
+    worth = weight + new if knows.basis else new
+    n = knows.n + new if knows.basis == basis else worth
     quality = min(1.0, (before * weight + sum(ratings)) / (weight + new))
     se = knows.se * math.sqrt(weight / (weight + new)) if knows.basis == basis else 0.5 / math.sqrt(weight + new)
     whose = (agent if basis == _OF_AGENT else None, tenant if basis in (_OF_AGENT, _OF_TENANT) else None)
-    return _Merged(quality, n, se, basis, Group(FRESH, task, *whose))
+    return _Merged(quality, n, se, basis, Group(FRESH, task, *whose), worth)
 
 
 def interval(quality: float, n: float) -> tuple[float, float]:

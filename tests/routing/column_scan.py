@@ -104,7 +104,32 @@ class Columns:
         known = ~np.isnan(narrower[0])
         found[:, known] = narrower[:, known]
 
-    def experience(self, query: RouteQuery) -> Any:
+    def shrunk(self, scope: str, name: str | None, agent: str | None, tenant: str | None) -> Any:
+        found = np.full((4, len(self.keys)), np.nan)
+        for key, row in self.world.by_group.get((scope, name, agent, tenant), {}).items():
+            if key in self.place and row["learned_quality"] is not None:
+                values = row["learned_quality"], row["learned_n"], row["learned_se"], row["quality_n"] or 0
+                found[:, self.place[key]] = values
+        return found
+
+    def learned(self, query: RouteQuery) -> Any:
+        found = self.shrunk("overall", None, None, None)
+        if query.task is not None:
+            who = [(None, None)] + ([(None, query.tenant)] if query.tenant else [])
+            who += [(query.agent, None)] if query.agent else []
+            who += [(query.agent, query.tenant)] if query.agent and query.tenant else []
+            for agent, tenant in who:
+                self.replace(found, self.shrunk("task", query.task, agent, tenant))
+        return found
+
+    def experience(self, query: RouteQuery, *, fades: bool) -> Any:
+        """Quality, what it is worth in ratings, its standard error, and its exact n."""
+        if fades and self.world.is_learned and query.domain is None:
+            return self.learned(query)
+        known = self.plain(query)
+        return np.vstack((known, known[1]))
+
+    def plain(self, query: RouteQuery) -> Any:
         found = self.everyones(query.task, query.domain).copy()
         if query.task is not None:
             who = [(None, query.tenant)] if query.tenant else []
@@ -117,7 +142,7 @@ class Columns:
 
 def route(columns: Columns, query: RouteQuery) -> Expected:
     rules = rules_of(columns.world, query)
-    known = columns.experience(query)
+    known = columns.experience(query, fades=rules.fades_k is not None)
     priority = columns.base.copy()
     passing = usable(columns, query, priority)
     passing += limits(columns, query, rules.limits, known)
@@ -135,7 +160,7 @@ def route(columns: Columns, query: RouteQuery) -> Expected:
                 relax[field] = int(others.sum())
         return Expected(None, None, [], rejected, relax)
     base, weight = priority / 100, {name: rules.weights.get(name, 0.0) for name in NAMES}
-    quality, n, _ = known
+    quality, n, _, _ = known
     share = (
         weight["priority"] * np.ones(len(n))
         if rules.fades_k is None
@@ -273,7 +298,7 @@ def limits(columns: Columns, query: RouteQuery, asked: Any, known: Any) -> list[
         "min_tps": lambda bound: high(measured["tps_mean"], bound),
         "max_failure_rate": lambda bound: low(measured["failure_rate"], bound),
         "min_quality": lambda bound: high(known[0], bound),
-        "min_samples": lambda bound: high(known[1], bound),
+        "min_samples": lambda bound: high(known[3], bound),
         "max_age_s": lambda bound: high(columns.seen, columns.world.now - bound),
     }  # fmt: skip
     return [(field, passes[field](asked[field])) for field in FIELDS if field in asked]

@@ -30,6 +30,10 @@ class World:
     allowed: Sequence[tuple[str | None, str | None, str]] = ()  # tenant, role, model
     policies: Sequence[Row] = ()  # as published, one version each
 
+    @cached_property
+    def is_learned(self) -> bool:
+        return any(row["learned_quality"] is not None for row in self.scores)
+
     def row(self, model: str, scope: str, name: str | None, *who: str | None) -> Row | None:
         return self.by_key.get((model, scope, name, *(who or (None, None))))
 
@@ -185,7 +189,35 @@ class Expected:
     relax: dict[str, int]
 
 
-def experience(world: World, query: RouteQuery, key: str) -> tuple[float, float, float] | None:
+Known = tuple[float, float, float, float]  # quality, what it is worth in ratings, its standard error, and its exact n
+
+
+def learned(world: World, query: RouteQuery, key: str) -> Known | None:
+    """The same as it was shrunk: an agent's or a tenant's row, everyone's, or for an unheard-of task the whole record."""
+    found = None
+    if query.task is not None:
+        who = [(query.agent, query.tenant), (query.agent, None)] if query.agent else []
+        who += [(None, query.tenant)] if query.tenant else []
+        for agent, tenant in [*who, (None, None)]:
+            found = found or shrunk(world.row(key, "task", query.task, agent, tenant))
+    return found or shrunk(world.row(key, "overall", None))
+
+
+def shrunk(row: Row | None) -> Known | None:
+    if row is None or row["learned_quality"] is None:
+        return None
+    return row["learned_quality"], row["learned_n"], row["learned_se"], float(row["quality_n"] or 0)
+
+
+def experience(world: World, query: RouteQuery, key: str, *, fades: bool) -> Known | None:
+    """What is known of a model: shrunk for policies that fade, else the narrowest plain mean there is."""
+    if fades and world.is_learned and query.domain is None:
+        return learned(world, query, key)
+    known = plain(world, query, key)
+    return None if known is None else (*known, known[1])
+
+
+def plain(world: World, query: RouteQuery, key: str) -> tuple[float, float, float] | None:
     """Quality, n and standard error of the narrowest evidence there is."""
     if query.task is None and query.domain is None:
         return rated(world.row(key, "overall", None))
@@ -233,11 +265,13 @@ def agent_row(world: World, query: RouteQuery, key: str) -> Row | None:
     return row if row is not None and (query.tenant is None or row["tenant_id"] in (None, query.tenant)) else None
 
 
-def tests(world: World, query: RouteQuery, limits: Mapping[str, Any], model: Row) -> list[tuple[str, bool]]:
+def tests(
+    world: World, query: RouteQuery, limits: Mapping[str, Any], model: Row, *, fades: bool
+) -> list[tuple[str, bool]]:
     """Every limit that is set, in order, and whether the model passes it."""
     key, provider = model["id"], model["provider_id"]
     whole = world.row(key, "overall", None) or {}
-    known = experience(world, query, key)
+    known = experience(world, query, key, fades=fades)
     usd = cost(model, query) if query.input_tokens is not None else whole.get("cost_per_query")
     tier = None if model["cost_tier"] is None else TIERS.index(model["cost_tier"])
 
@@ -267,7 +301,7 @@ def tests(world: World, query: RouteQuery, limits: Mapping[str, Any], model: Row
         "min_tps": lambda bound: high_enough(whole.get("tps_mean"), bound),
         "max_failure_rate": lambda bound: low_enough(whole.get("failure_rate"), bound),
         "min_quality": lambda bound: high_enough(known[0] if known else None, bound),
-        "min_samples": lambda bound: high_enough(known[1] if known else None, bound),
+        "min_samples": lambda bound: high_enough(known[3] if known else None, bound),
         "max_age_s": lambda bound: high_enough(world.seen.get(key), world.now - bound),
     }
     return [(field, passes[field](limits[field])) for field in FIELDS if field in limits]
@@ -303,13 +337,13 @@ def expected_loss(gap: float, se: float) -> float:
 class Rated:
     model: Row
     score: float
-    known: tuple[float, float, float] | None
+    known: Known | None
     cost: float | None
     sorting: float
 
 
 def rate(world: World, query: RouteQuery, rules: Rules, model: Row) -> Rated:
-    known = experience(world, query, model["id"])
+    known = experience(world, query, model["id"], fades=rules.fades_k is not None)
     override = None
     if query.agent is not None:
         override = (agent_row(world, query, model["id"]) or {}).get("priority_override")
@@ -390,7 +424,11 @@ def route(world: World, query: RouteQuery) -> Expected:
     for model in world.models:
         reason = unusable(world, query, model)
         if reason is None:
-            failed = [name for name, passed in tests(world, query, rules.limits, model) if not passed]
+            failed = [
+                name
+                for name, passed in tests(world, query, rules.limits, model, fades=rules.fades_k is not None)
+                if not passed
+            ]
             reason = failed[0] if failed else None
             if len(failed) == 1:
                 failing.append(failed[0])

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from routing import full_scan
-from routing.worlds import NOW, NOW_S, accuracy, enabled, model, policy, rating, score
+from routing.worlds import NOW, NOW_S, accuracy, enabled, learned, model, policy, rating, score
 
 from analytics.routing import RouteQuery
 from analytics.routing.records import SORTS, TIERS
@@ -21,7 +21,11 @@ PROVIDERS = ["a", "b", "c", "d"]
 def known(rng: random.Random) -> dict[str, Any]:
     """Quality on a grid of 1/64 and few distinct n, so that sums are exact and ties frequent."""
     n = rng.choice([0, 1, 4, 64, 4096, 65_536])
-    return {
+    more = {}
+    if rng.random() < 0.8:
+        worth = rng.choice([0.5, 4.0, 64.0, 4096.0])
+        more = learned(rng.choice([k / 64 for k in range(40, 65)]), worth, rng.choice([0.25, 0.05, 0.001]))
+    return more | {
         "quality": rng.choice([None, *(k / 64 for k in range(40, 65))]),
         "n": n,
         "quality_se": rng.choice([None, 0.5 / (n + 1) ** 0.5, 0.001]),
