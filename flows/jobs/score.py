@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from analytics.errors import AnalyticsError, LeaseHeld
 from analytics.lake import Extraction, Lake
-from analytics.scoring import ScoreReport, score, write_back
+from analytics.scoring import ScoreReport, VoteCaps, score, write_back
 from analytics.store import Store
 from analytics.store.decisions import land_decisions
 from flows.jobs.benchmark import settle
@@ -68,7 +68,8 @@ def run_score(
         _land_decisions(settings, store, log)
         lake = Lake(settings.home.lake)
         extraction = _when_free(lambda: lake.extract(store), patience_s)
-        report = _when_free(lambda: score(lake, settings.home.scoring, moment, full=full), patience_s)
+        caps = VoteCaps(**settings.feedback.model_dump())
+        report = _when_free(lambda: score(lake, settings.home.scoring, moment, full=full, caps=caps), patience_s)
         for problem in report.problems:
             log.error("scoring left something out", message=problem)
         write_back(store, report)
