@@ -4,6 +4,7 @@
 when something new was published.
 """
 
+import math
 import os
 import threading
 import time
@@ -130,6 +131,16 @@ class Lookup:
         configuration_id = None if state.configuration is None else state.configuration.snapshot_id
         self._log.note(Noted(query, given, configuration_id, time.perf_counter_ns() - begun))
         return given
+
+    def cost_usd(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
+        """What one query of so many tokens costs at a model's price, in USD; None if the model or its price is unknown."""
+        board = self._state.board
+        position = None if board is None else board.catalog.position.get(model)
+        if board is None or position is None:
+            return None
+        catalog = board.catalog
+        cost = (input_tokens * catalog.price_in.item(position) + output_tokens * catalog.price_out.item(position)) / 1e6
+        return None if math.isnan(cost) else cost
 
     def note_feedback(
         self,

@@ -119,7 +119,7 @@ def _lost(asked: Asked, best: tuple[int, float, str], model: int, score: float) 
     if behind <= 0:
         return 0.0
     first, other = asked.known(best[0]), asked.known(model)
-    weight = policies.quality_weight(asked.policy, first.n)
+    weight = policies.quality_weight(asked.policy, first.worth)
     if not (first.basis and other.basis and weight > 0):
         return behind
     return expected_loss(max(first.quality - other.quality, behind / weight), math.hypot(first.se, other.se))

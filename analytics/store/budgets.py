@@ -66,7 +66,7 @@ class Reservation:
 
     `cost_usd` is what was reserved or asked for, `actual_usd` what the call cost. `left_usd` and `left_requests` are the least
     that any budget leaves now, None without a limit, or where the reservation had been made before. `over` are budgets that have spent
-    more than their limit, known when settling.
+    more than their limit, known when settling. `model` is the one that it was made for, if that was said.
     """
 
     id: str
@@ -78,6 +78,7 @@ class Reservation:
     left_usd: float | None = None
     left_requests: int | None = None
     over: tuple[Purse, ...] = ()
+    model: str | None = None
 
     @property
     def is_granted(self) -> bool:
@@ -150,7 +151,8 @@ def answered(
             left_requests=left[1],
         )
     return Reservation(
-        row["id"], row["state"], row["cost_usd"], row["actual_usd"], row["expires_at"], None, *left, tuple(Purse(**one) for one in over)
+        row["id"], row["state"], row["cost_usd"], row["actual_usd"], row["expires_at"], None, *left, tuple(Purse(**one) for one in over),
+        row["model"],
     )  # fmt: skip
 
 

@@ -1,15 +1,18 @@
 """The part of a store's contract that is about what may be spent: budgets are reserved before a call, settled after it, and never overspent."""
 
+import os
 import random
+import signal
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from store.samples import Row
 
 from analytics.errors import BadRows, UnknownName
-from analytics.store import Reservation, Store, new_id
+from analytics.store import Reservation, SqliteStore, Store, new_id
 
 NOON = "2026-11-21T12:00:00.000000Z"
 
@@ -47,6 +50,15 @@ def spend(store: Store, seed: int, costs: list[float], found: list[tuple[Reserva
         if fate < 0.9:
             reserved = store.settle_budget(reserved.id, actual, at=NOON)
         found.append((reserved, actual if fate < 0.9 else cost))
+
+
+def spend_in_a_process(path: Path, seed: int, costs: list[float], is_killed: bool) -> None:
+    """The same in a process of its own; one that is killed has just reserved something."""
+    with SqliteStore(path) as store:
+        spend(store, seed, costs, [])
+        if is_killed:
+            reserve(store, 0.0, ttl_s=3600)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def assert_within(row: Mapping[str, Any], found: list[tuple[Reservation, float | None]]) -> None:
