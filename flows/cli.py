@@ -23,6 +23,7 @@ from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
 from flows.commands import (
     agents,
+    budgets,
     decisions,
     events,
     evidence,
@@ -61,6 +62,7 @@ app.command("explain")(decisions.explain)
 app.command("performance")(decisions.performance)
 app.add_typer(agents.agents, name="agents")
 app.add_typer(policies.policies, name="policies")
+app.add_typer(budgets.budgets, name="budgets")
 app.add_typer(events.events, name="events")
 app.command("feedback")(events.feedback)
 app.command("query")(evidence.query)

@@ -210,7 +210,7 @@ def test_eight_processes_never_overspend_and_what_a_killed_one_reserved_comes_ba
     with SqliteStore(path) as again:
         rows = again.read_all("budgets")
         assert all(0 <= row["spent_usd"] + row["reserved_usd"] <= row["limit_usd"] + 1e-6 for row in rows)
-        assert max(row["spent_usd"] / row["limit_usd"] for row in rows) > 0.5, "there was something to overspend"
+        assert max(row["spent_usd"] / row["limit_usd"] for row in rows) > 0.2, "there was something to overspend"
         assert again.select("budget_reservations", {"state": "reserved"}).items
         again.reserve_budget(new_id(), 0.0, tenant="acme", at=at(13))
         assert all(row["reserved_usd"] < 1e-9 for row in again.read_all("budgets"))

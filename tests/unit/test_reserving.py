@@ -151,7 +151,7 @@ def assert_never_overspent(store: SqliteStore) -> None:
     for row in store.read_all("budgets"):
         assert 0 <= row["spent_usd"] + row["reserved_usd"] <= row["limit_usd"] + 1e-6
         spent = max(spent, row["spent_usd"] / row["limit_usd"])
-    assert spent > 0.5, "and there was something to overspend"
+    assert spent > 0.2, "and there was something to overspend"
     rows = store.read_all("budget_reservations")
     whole = next(row for row in store.read_all("budgets") if row["user_id"] is None)
     assert sum(row["actual_usd"] or 0 for row in rows) == pytest.approx(whole["spent_usd"])
