@@ -108,6 +108,14 @@ weighed_tasks as (
         cast(round(1e12 * (squared - sampling) * pow(0.01 / (sampling + 0.01), 2)) as hugeint) as gained,
         cast(round(1e12 * pow(0.01 / (sampling + 0.01), 2)) as hugeint) as counted
     from predicted
+),
+
+-- by the median too, which a few specialities do not move: that of a squared normal is 0.455 of its mean
+middling as (
+    select
+        (count(*) * greatest(0.0, coalesce(median(squared) / 0.455 - median(sampling), 0.0)) + 4 * 0.01)
+        / (count(*) + 4) as spread
+    from predicted
 )
 
 select
@@ -115,12 +123,16 @@ select
     k.slope,
     k.of_models,
     greatest(
-        1e-4, (coalesce(sum(p.gained), 0) / 1e12 + 4 * 0.01) / (coalesce(sum(p.counted), 0) / 1e12 + 4)
+        1e-4,
+        least(
+            m.spread, (coalesce(sum(p.gained), 0) / 1e12 + 4 * 0.01) / (coalesce(sum(p.counted), 0) / 1e12 + 4)
+        )
     ) as of_tasks,
     k.of_benchmarks,
     k.of_groups
 from known as k
 cross join rating_noise as r
+cross join middling as m
 left join weighed_tasks as p on true
-group by r.noise, k.slope, k.of_models, k.of_benchmarks, k.of_groups
+group by r.noise, k.slope, k.of_models, k.of_benchmarks, k.of_groups, m.spread
 order by r.noise

@@ -96,7 +96,7 @@ priors as (
     from broad
 ),
 
-everyone as (
+rated_or_not as (
     select
         p.*,
         coalesce(d.n, 0) as n,
@@ -116,6 +116,39 @@ everyone as (
     left join decayed_votes as d
         on p.breadth = d.breadth and p.model = d.model and p.task_type is not distinct from d.task_type
     left join records as m on p.model = m.model
+),
+
+-- One cell in twenty may be a speciality, 0.2 and more away from what anything broader says: the likelier that is, given
+-- the ratings, the less the broader evidence counts (a prior of two normals, its variance averaged over the two).
+surprising as (
+    select
+        *,
+        1 / own_precision + 1 / broad_precision as usual_variance,
+        1 / own_precision + 1 / broad_precision + 0.04 as special_variance,
+        pow(own_mean - broad_mean, 2) as squared
+    from rated_or_not
+    where own_precision > 0 and breadth = 'task'
+),
+
+doubted as (
+    select
+        model,
+        task_type,
+        1 / (1 + 19 * sqrt(special_variance / usual_variance) * exp(squared / 2 * (1 / special_variance - 1 / usual_variance)))
+            as is_special
+    from surprising
+),
+
+everyone as (
+    select
+        r.* replace (
+            case
+                when d.model is null then r.broad_precision
+                else 1 / (1 / r.broad_precision + d.is_special * 0.04)
+            end as broad_precision
+        )
+    from rated_or_not as r
+    left join doubted as d on r.breadth = 'task' and r.model = d.model and r.task_type = d.task_type
 ),
 
 -- the ratings of a group, and those of everyone and of its tenant without them
