@@ -1,6 +1,5 @@
 """Store and lake are compared day by day, and a row that one of them lacks is noticed."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from store.samples import T0, T1, T2, request, result, run
 from analytics.errors import Corrupt
 from analytics.lake import Lake
 from analytics.lake.reconcile import last_reconciliation, reconcile
+from analytics.routing.seal import seal, unseal
 from analytics.store import SqliteStore, Store
 from analytics.store.supabase import SupabaseStore
 
@@ -70,9 +70,9 @@ def test_a_row_that_the_lake_has_twice_is_noticed(store: Store, lake: Lake) -> N
     events(store)
     lake.extract(store)
     path = lake.directory / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = unseal(path.read_bytes())
     manifest["tables"]["request_events"]["files"] *= 2
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(seal(manifest))
     found = reconcile(store, lake, NOW)
     assert found is not None
     assert [difference.fault for difference in found.differences] == ["doubled"]
