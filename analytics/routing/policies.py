@@ -70,7 +70,7 @@ class Policy:
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {"weights": {"priority": 0.3, "quality": 0.7}},
-    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 10.0},
+    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 1.0},
     "cheapest": {"sort": "price"},
     "fastest": {"sort": "latency"},
     "best": {"weights": {"quality": 1.0}},

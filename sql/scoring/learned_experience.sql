@@ -151,7 +151,7 @@ everyone as (
     left join doubted as d on r.breadth = 'task' and r.model = d.model and r.task_type = d.task_type
 ),
 
--- the ratings of a group, and those of everyone and of its tenant without them
+-- the ratings of a group, and those of everyone (without what everyone hears of it) and of its tenant without them
 grouped as (
     select
         e.*,
@@ -161,9 +161,9 @@ grouped as (
         d.n as group_n,
         d.effective_n / e.noise as group_precision,
         d.mean as group_mean,
-        cast(e.weights - coalesce(t.weights, d.weights) as double) as other_weights,
-        cast(e.squared_weights - coalesce(t.squared_weights, d.squared_weights) as double) as other_squares,
-        cast(e.ratings - coalesce(t.ratings, d.ratings) as double) / 1e6 as other_ratings,
+        cast(e.weights - coalesce(h.weights, 0) as double) as other_weights,
+        cast(e.squared_weights - coalesce(h.squared_weights, 0) as double) as other_squares,
+        cast(e.ratings - coalesce(h.ratings, 0) as double) / 1e6 as other_ratings,
         cast(coalesce(t.weights - d.weights, 0) as double) as colleague_weights,
         cast(coalesce(t.squared_weights - d.squared_weights, 0) as double) as colleague_squares,
         cast(coalesce(t.ratings - d.ratings, 0) as double) / 1e6 as colleague_ratings
@@ -176,6 +176,13 @@ grouped as (
         on
             d.breadth = 'tenant_agent' and t.breadth = 'tenant' and d.model = t.model
             and d.task_type = t.task_type and d.tenant_id = t.tenant_id
+    left join decayed_votes as h
+        on
+            d.model = h.model and d.task_type = h.task_type
+            and (
+                (d.breadth = 'agent' and h.breadth = 'heard_agent' and d.agent = h.agent)
+                or (d.breadth <> 'agent' and h.breadth = 'heard_tenant' and d.tenant_id = h.tenant_id)
+            )
 ),
 
 weighed as (
@@ -244,7 +251,7 @@ estimated as (
         group_n as n,
         0 as graded,
         noise,
-        base_precision,
+        1 / (1 / base_precision + case group_breadth when 'tenant_agent' then 2 else 1 end * of_groups) as base_precision,
         group_precision as own_precision,
         group_precision + parent_precision as precision,
         (group_precision * group_mean + parent_precision * parent_mean) / (group_precision + parent_precision) as mean,

@@ -176,7 +176,7 @@ def test_the_presets_are_listed_as_such_and_can_be_put_in_force(run: Run, ready:
     assert set(rows) == {"default", "learned", "cheapest", "fastest", "best", "balanced"}
     assert all(row["is_preset"] and row["version"] is None for row in rows.values())
     assert rows["default"]["rules"] == {"weights": {"priority": 0.3, "quality": 0.7}}
-    assert run("policies", "show", "learned", "--json").json["rules"]["fades_k"] == 10.0
+    assert run("policies", "show", "learned", "--json").json["rules"]["fades_k"] == 1.0
     assert "preset" in run("policies", "list").out
     ran = run("policies", "activate", "cheapest", "--tenant", "acme", "--json")
     assert (ran.json["name"], ran.json["version"], ran.json["is_active"]) == ("cheapest", 1, True)

@@ -102,7 +102,7 @@ class Rules:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"weights": {"priority": 0.3, "quality": 0.7}},
-    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 10},
+    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 1},
     "cheapest": {"sort": "price"},
     "fastest": {"sort": "latency"},
     "best": {"weights": {"quality": 1}},
