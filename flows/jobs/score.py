@@ -69,7 +69,11 @@ def run_score(
         lake = Lake(settings.home.lake)
         extraction = _when_free(lambda: lake.extract(store), patience_s)
         caps = VoteCaps(**settings.feedback.model_dump())
-        report = _when_free(lambda: score(lake, settings.home.scoring, moment, full=full, caps=caps), patience_s)
+        half_life = settings.scoring.half_life_days
+        report = _when_free(
+            lambda: score(lake, settings.home.scoring, moment, full=full, half_life_days=half_life, caps=caps),
+            patience_s,
+        )
         for problem in report.problems:
             log.error("scoring left something out", message=problem)
         write_back(store, report)
