@@ -108,7 +108,7 @@ class TaskType(_Section):
 
 class FeedbackSettings(_Section):
     """How much of everyone's ratings of a model at a task one user and one tenant can make up (1: all of it), and how many of them
-    count in any case.
+    count in any case (of a tenant's, no more than the others' together).
     """
 
     user_share: Share

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,29 @@ class _Evidence:
 HALF_LIFE_DAYS = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class VoteCaps:
+    """How much of everyone's ratings of a model at a task one user and one tenant can make up (shares, 0..1; 1: all of it), and how
+    many of them count in any case (of a tenant's, no more than the others' together).
+    """
+
+    user_share: float = 0.2
+    user_votes: int = 5
+    tenant_share: float = 0.2
+    tenant_votes: int = 10
+
+
 def score(
-    lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False, half_life_days: float = HALF_LIFE_DAYS
+    lake: Lake,
+    scoring_dir: Path,
+    as_of: datetime,
+    *,
+    full: bool = False,
+    half_life_days: float = HALF_LIFE_DAYS,
+    caps: VoteCaps = VoteCaps(),
 ) -> ScoreReport:
     """Refresh the scores as of a moment and publish them; `full` computes every day anew; a rating counts half as much
-    in the learned experience every `half_life_days`.
+    in the learned experience every `half_life_days`; `caps` keep anybody from shouting others down.
 
     A kind of evidence (real, simulated) is published when some of it counts, or once did: then without rows. Every check runs on both
     before either is published. Raises LeaseHeld, CheckFailed, Corrupt (the lake's manifest), ValueError (`as_of` without a
@@ -96,7 +114,7 @@ def score(
         scored, warnings = {}, []
         for kind, pointer in POINTERS.items():
             if evidence.has(kind, *PARTIALS) or current(scoring_dir, pointer):
-                scored[kind], found = _score_kind(evidence, kind, as_of, half_life_days)
+                scored[kind], found = _score_kind(evidence, kind, as_of, half_life_days, caps)
                 warnings += [f"{_name(kind)}: {warning}" for warning in found]
         # Rows that count nowhere are reported, but make no snapshot: an empty real one would hide the simulated one.
         snapshots = {
@@ -146,12 +164,13 @@ def _deleted_runs(lake: Lake, manifest: Manifest) -> tuple[frozenset[str], tuple
 
 
 def _score_kind(
-    evidence: _Evidence, kind: bool, as_of: datetime, half_life_days: float
+    evidence: _Evidence, kind: bool, as_of: datetime, half_life_days: float, caps: VoteCaps
 ) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
     values: dict[str, Any] = {
         "is_simulated": kind,
         "as_of": as_of.astimezone(UTC),
         "half_life_days": half_life_days,
+        **asdict(caps),
     }
     tables = compute(PUBLISHED, evidence.tables, values)
     return tables, run_checks(tables, values)

@@ -2,11 +2,14 @@
 -- breadth says whose: overall (a model's, all tasks), task (everyone's at a task; null: at none that was told),
 -- tenant, agent, tenant_agent. effective_n is Kish's, (sum of weights)^2 / sum of squared weights: so many
 -- ratings of equal weight would say as much. The sums are whole numbers, so that their order does not matter.
+-- Each breadth hears the votes of its audience; heard_tenant and heard_agent are those parts of what everyone hears.
 with summed as (
     select
         case
             when grouping(task_type) = 1 then 'overall'
             when grouping(tenant_id) = 0 and grouping(agent) = 0 then 'tenant_agent'
+            when audience = 'everyone' and grouping(tenant_id) = 0 then 'heard_tenant'
+            when audience = 'everyone' and grouping(agent) = 0 then 'heard_agent'
             when grouping(tenant_id) = 0 then 'tenant'
             when grouping(agent) = 0 then 'agent'
             else 'task'
@@ -20,12 +23,16 @@ with summed as (
         cast(sum(cast(weight as hugeint) * weight) as hugeint) as squared_weights,
         cast(sum(cast(weight as hugeint) * rating_micros) as hugeint) as ratings,
         cast(sum(cast(weight as hugeint) * rating_micros * rating_micros) as hugeint) as squared_ratings
-    from votes
+    from capped_votes
     group by
         grouping sets (
-            (model), (model, task_type), (model, task_type, tenant_id),
-            (model, task_type, agent), (model, task_type, tenant_id, agent)
+            (audience, model), (audience, model, task_type), (audience, model, task_type, tenant_id),
+            (audience, model, task_type, agent), (audience, model, task_type, tenant_id, agent)
         )
+    having
+        (audience = 'everyone' and grouping(tenant_id) + grouping(agent) > 0)
+        or (audience = 'agent' and grouping(tenant_id) = 1 and grouping(agent) = 0)
+        or (audience = 'own' and grouping(tenant_id) = 0)
 )
 
 select
@@ -42,7 +49,7 @@ where
     breadth in ('overall', 'task')
     or (
         task_type is not null
-        and (breadth = 'agent' or tenant_id is not null)
-        and (breadth = 'tenant' or agent is not null)
+        and (breadth in ('agent', 'heard_agent') or tenant_id is not null)
+        and (breadth in ('tenant', 'heard_tenant') or agent is not null)
     )
 order by breadth, model, task_type, tenant_id, agent

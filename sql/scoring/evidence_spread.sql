@@ -54,7 +54,7 @@ pairs as (
     from decayed_votes as d
     inner join decayed_votes as e on d.model = e.model and d.task_type = e.task_type and e.breadth = 'task'
     cross join rating_noise as r
-    where d.breadth in ('tenant', 'agent') and e.weights > d.weights
+    where d.breadth in ('heard_tenant', 'heard_agent') and e.weights > d.weights
 ),
 
 usual_spreads (kind, usual) as (

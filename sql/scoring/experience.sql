@@ -12,15 +12,17 @@ with rated as (
         cast(sum(rating_micros) as hugeint) as rating_sum,
         cast(sum(cast(rating_micros as hugeint) * rating_micros) as hugeint) as rating_squares,
         max(created_at) as last_rating
-    from votes
+    from capped_votes
     group by
         grouping sets (
-            (model), (model, task_type), (model, agent), (model, task_type, agent),
-            (model, task_type, tenant_id), (model, task_type, tenant_id, agent)
+            (audience, model), (audience, model, task_type), (audience, model, agent), (audience, model, task_type, agent),
+            (audience, model, task_type, tenant_id), (audience, model, task_type, tenant_id, agent)
         )
     -- the set without a column is "all of them"; within the others a missing value is nobody in particular
     having
-        (grouping(task_type) = 1 or task_type is not null)
+        audience
+        = case when grouping(tenant_id) = 0 then 'own' when grouping(agent) = 0 then 'agent' else 'everyone' end
+        and (grouping(task_type) = 1 or task_type is not null)
         and (grouping(agent) = 1 or agent is not null)
         and (grouping(tenant_id) = 1 or tenant_id is not null)
 ),
