@@ -233,7 +233,7 @@ def test_an_empty_house_is_healthy_and_says_what_is_empty(house: House) -> None:
     status = house_status(house.settings)
     assert status.is_healthy
     assert {name: state for name, state in states(house).items() if state == "empty"}.keys() == {
-        "providers", "prices", "last_run", "lake", "reconciliation", "snapshot", "simulated_snapshot"
+        "providers", "prices", "budgets", "last_run", "lake", "reconciliation", "snapshot", "simulated_snapshot"
     }  # fmt: skip
 
 
