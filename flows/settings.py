@@ -9,9 +9,9 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -20,6 +20,7 @@ from flows.errors import UsageError
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 UsdPerM = Annotated[float, Field(ge=0, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(min_length=1, max_length=500)]
 
 _SECRET = re.compile("token|secret|password|key", re.IGNORECASE)  # a setting so named is never repeated to anyone
 
@@ -65,12 +66,44 @@ class PriceSettings(_Section):
 
 
 class RoutingSettings(_Section):
-    """The default policy's weights, the quality that may be lost for a lower price, and when evidence is called stale (s)."""
+    """The default policy's weights, the quality that may be lost for a lower price, when evidence is called stale (s), and the
+    environment whose stored policies hold in this house.
+    """
 
     priority_weight: Share
     quality_weight: Share
     tie_delta: Share
     stale_after_s: Positive
+    environment: Name
+
+
+class AllowedModels(_Section):
+    """All models that a tenant, a role, or a role of one tenant may use, by their keys; none: nothing."""
+
+    tenant: Name | None = None
+    role: Name | None = None
+    models: tuple[Name, ...]
+
+    @model_validator(mode="after")
+    def _is_somebodys(self) -> Self:
+        if self.tenant is None and self.role is None:
+            raise ValueError("give a tenant, a role or both")
+        return self
+
+
+class TaskType(_Section):
+    """What a task is told by, beside the built-in table: names of tools, MIME types (`image/*` for all of a kind) or keywords."""
+
+    task_type: Name
+    source: Literal["tool", "attachment", "keyword"]
+    patterns: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _is_understood(self) -> Self:
+        from analytics.routing.tasks import TaskRow, TaskTable  # noqa: PLC0415  # costs a second that few settings need
+
+        TaskTable(TaskRow(self.task_type, self.source, pattern) for pattern in self.patterns)
+        return self
 
 
 class RetentionSettings(_Section):
@@ -155,6 +188,8 @@ class Settings(BaseSettings):
     vault_secret_id: SecretStr | None = Field(default=None, validation_alias="VAULT_SECRET_ID")
     vault_cacert: str | None = Field(default=None, validation_alias="VAULT_CACERT")
     vault_namespace: str | None = Field(default=None, validation_alias="VAULT_NAMESPACE")
+    allowed_models: tuple[AllowedModels, ...]
+    task_types: tuple[TaskType, ...]
     benchmark: BenchmarkSettings
     catalog: CatalogSettings
     prices: dict[str, PriceSettings] = Field(default_factory=dict)  # by model key: provider/name

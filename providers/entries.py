@@ -78,6 +78,7 @@ class TierThresholds:
     standard_below: float | Decimal = 5.0
 
 
+@lru_cache(maxsize=4096)
 def cost_tier(input_price: Decimal | None, output_price: Decimal | None, tiers: TierThresholds) -> str | None:
     """free, low, standard or premium by the blended price (3 x input + output) / 4 in USD per 1M tokens; free only at
     exactly 0; None when a price is unknown.
@@ -209,7 +210,7 @@ def _claimed(entry: Mapping[str, Any]) -> set[str]:
     elif isinstance(claims, dict):
         found.update(name for name, value in claims.items() if value is True or mapping(value).get("supported") is True)
     for source in (entry, info):
-        if not _SUPPORTS.keys().isdisjoint(source):
+        if not _SUPPORTS.keys().isdisjoint(source.keys()):
             found.update(name for field, name in _SUPPORTS.items() if source.get(field) is True)
     return found
 
@@ -262,6 +263,11 @@ def _is_fee(name: str, value: Any) -> bool:
 
 
 def _price(side: str, value: Any, factor: Decimal) -> Decimal | None:
+    """As `_read_price`; thousands of models have the same few prices, and each is read once."""
+    return _known_price(side, value, factor) if isinstance(value, str) else _read_price(side, value, factor)
+
+
+def _read_price(side: str, value: Any, factor: Decimal) -> Decimal | None:
     """A price; None for none, or for -1, which says that it varies. How high it may be is for those to say who count on it."""
     if value is None:
         return None
@@ -276,5 +282,11 @@ def _price(side: str, value: Any, factor: Decimal) -> Decimal | None:
     return price * factor
 
 
+_known_price = lru_cache(maxsize=4096)(_read_price)
+
+
 def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None

@@ -12,13 +12,19 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
+
 MAX_VALUE_CHARACTERS = 1 << 20  # of one entry, or of one of the listing's other fields
 
 LISTS = ("", "data", "models")  # by rank: llama.cpp has the two latter, with the same models
 _WINDOW = 1 << 16  # characters that are read before a value is tried again
 _SCALARS = frozenset('"-0123456789tfnNI')  # how any other value begins
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = " \t\n\r"
+_SPACE = re.compile(f"[{_SPACES}]*")
+_NEAR = 64  # characters in which two entries of an array follow each other, however it is indented
 _LONGEST_INTEGER = 19  # characters
+_DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 0 for byte in range(256))
+_LONG_NUMBER = b"0" * _LONGEST_INTEGER
 
 
 class TooLong(Exception):
@@ -40,6 +46,7 @@ class Listing:
         self._text = ""
         self._at = 0
         self._is_whole = False
+        self._is_plain = True
 
     async def entries(self) -> AsyncIterator[tuple[str, Any]]:
         """Raises ValueError for what is no JSON, RecursionError for JSON that is nested too deeply, TooLong, and what the body raises."""
@@ -67,13 +74,43 @@ class Listing:
         self._at += 1
         sign = await self._sign()
         while sign != "]":
-            yield await self._value()
+            for value in self._whole_objects() or (await self._value(),):
+                yield value
             sign = await self._sign()
             if sign == ",":
                 self._at += 1
             elif sign != "]":
                 raise ValueError("a comma is missing")
         self._at += 1
+
+    def _whole_objects(self) -> list[Any]:
+        """The objects that are there already, but for the last, read in one go: six times as fast as one by one.
+
+        What stands between two of them may stand between two inside of one as well: then the text before it is no array. Such a
+        page, and one that is not JSON by the letter, is read value by value from there on.
+        """
+        end = self._last_end() if self._is_plain else 0
+        if not end:
+            return []
+        try:
+            data = self._text[self._at : end].encode()
+            if _LONG_NUMBER not in data.translate(_DIGITS):
+                found: list[Any] = orjson.loads(b"[%b]" % data)
+                self._at = end
+                return found
+        except ValueError:
+            pass
+        self._is_plain = False
+        return []
+
+    def _last_end(self) -> int:
+        """Where the last object ends that a comma and another object follow; 0 if there is none."""
+        start = len(self._text)
+        while (start := self._text.rfind("{", self._at, start)) > self._at:
+            before = self._text[max(start - _NEAR, self._at) : start].rstrip(_SPACES)
+            if before.endswith(",") and before[:-1].rstrip(_SPACES).endswith("}"):
+                return self._text.rfind("}", self._at, start) + 1
+        return 0
 
     async def _names(self) -> AsyncIterator[str]:
         self._at += 1

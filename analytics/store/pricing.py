@@ -114,9 +114,10 @@ def offer_of(entry: Mapping[str, Any], source: str) -> Offer:
     problem = entry.get("price_problem")
     one, two, three = given = tuple(map(entry.get, FIGURES))
     known = _figure(one), _figure(two), _figure(three)
-    for side, value, figure in zip(_SIDES, given, known, strict=True):
-        if value is not None and figure is None:
-            problem = problem or f"the {side} price {value!s:.80} is no price"
+    if not problem and None in known:
+        for side, value, figure in zip(_SIDES, given, known, strict=True):
+            if value is not None and figure is None:
+                problem = problem or f"the {side} price {value!s:.80} is no price"
     known = _NONE if problem else known
     return Offer(cast("Source", named), known, problem, entry.get("source_version"), entry.get("matched_model"))
 

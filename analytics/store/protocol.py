@@ -78,6 +78,25 @@ class CatalogChange:
     quarantined: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change, for the audit log: the role acted in, the person's or program's id there, and why."""
+
+    role: Literal["platform_admin", "tenant_admin", "user", "agent", "service"]
+    id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOwner:
+    """Whose a routing policy is: a user's or an agent's (of a tenant, or of any), a tenant's, or everyone's; and where it holds."""
+
+    tenant: str | None = None
+    user: str | None = None
+    agent: str | None = None
+    environment: str = "production"
+
+
 class Store(Protocol):
     """The system of record. Safe to use from several threads, and from several processes at once."""
 
@@ -176,6 +195,46 @@ class Store(Protocol):
         `row` has `message_id` and `rating` (0..1) or `signal` (regenerate, copy, continue, abandon), and may have the other
         columns of `feedback_events`. Model, task type, agent, tenant and user come from the message's request unless given.
         UnknownName if the message is unknown and no model was given.
+        """
+
+    def set_agent_models(
+        self,
+        agent: str,
+        changes: Sequence[Mapping[str, Any]],
+        *,
+        tenant: str | None = None,
+        actor: Actor,
+        at: str | None = None,
+    ) -> list[Row]:
+        """Change which models an agent may use; the rows of the models named, as they stand now, in the order given.
+
+        Each of `changes` has `model` (its key) and `is_enabled`, `priority_override` (0..100, None to clear it) or both; all are
+        made or none. What was not said stays; a priority alone enables nothing. `agent` is a key; an unknown agent becomes one of
+        `tenant`. With a `tenant` the agent has to be that tenant's. Each row that changed has one row in `audit_log`.
+        UnknownName for a model or agent that is not there, BadRows for a change that makes no sense.
+        """
+
+    def add_policy(
+        self,
+        name: str,
+        rules: Mapping[str, Any],
+        *,
+        owner: PolicyOwner,
+        description: str | None = None,
+        actor: Actor,
+        at: str | None = None,
+    ) -> Row:
+        """Add a policy, or the next version of one, and return its row. It is not in force before `activate_policy`. Audited.
+
+        Whether the `rules` make sense is the caller's to check (`analytics.routing.policies.policy_of`).
+        """
+
+    def activate_policy(
+        self, name: str, *, version: int | None = None, owner: PolicyOwner, actor: Actor, at: str | None = None
+    ) -> Row:
+        """Put one version (None: the newest) of an owner's policy in force in place of the one that was; its row. Audited.
+
+        At any time at most one of an owner's is active in an environment. UnknownName lists those that the owner has.
         """
 
     def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:

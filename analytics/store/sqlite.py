@@ -19,9 +19,9 @@ import uuid_utils
 
 from analytics.durable import make_directory, sync_directory
 from analytics.errors import BadRows, SchemaMismatch, StoreUnavailable, UnknownName
-from analytics.store import catalog_sync, feedback, landing, schema
+from analytics.store import agents, catalog_sync, feedback, landing, policies, schema
 from analytics.store.pricing import PriceLimits
-from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Tally
+from analytics.store.protocol import Actor, Batch, CatalogChange, Landing, Page, PolicyOwner, Tally
 from analytics.store.rows import Row, clean, from_sqlite, id_number, mended, now_text, to_sqlite
 from analytics.store.schema import Table
 
@@ -159,7 +159,8 @@ class SqliteStore:
         condition, values = _condition(shape, filters or {})
         source = f"from {table} where {condition} "
         selected = "*" if columns is None else ", ".join(schema.column(shape, name) for name in columns)
-        ordering = f"order by {_ordering(shape, order)} limit ? offset ?"
+        # Of all rows, sorting (the plus) takes half the time of following an index to and fro in a wide table.
+        ordering = f"order by {_ordering(shape, order, '+' if per_page is None else '')} limit ? offset ?"
         window = (-1, 0) if per_page is None else (per_page, (page - 1) * per_page)
         if page < 1 or (per_page is not None and per_page < 1):
             raise UnknownName(f"there is no page {page} of {per_page} rows; both count from 1")
@@ -206,6 +207,38 @@ class SqliteStore:
     def submit_feedback(self, row: Mapping[str, Any]) -> Row:
         with self._transaction() as connection:
             return feedback.submit(connection, row)
+
+    def set_agent_models(
+        self,
+        agent: str,
+        changes: Sequence[Mapping[str, Any]],
+        *,
+        tenant: str | None = None,
+        actor: Actor,
+        at: str | None = None,
+    ) -> list[Row]:
+        with self._transaction() as connection:
+            return agents.set_models(connection, agent, changes, tenant, actor, at)
+
+    def add_policy(
+        self,
+        name: str,
+        rules: Mapping[str, Any],
+        *,
+        owner: PolicyOwner,
+        description: str | None = None,
+        actor: Actor,
+        at: str | None = None,
+    ) -> Row:
+        row = policies.prepared(name, rules, owner, description, actor, at)
+        with self._transaction() as connection:
+            return policies.add(connection, row, actor)
+
+    def activate_policy(
+        self, name: str, *, version: int | None = None, owner: PolicyOwner, actor: Actor, at: str | None = None
+    ) -> Row:
+        with self._transaction() as connection:
+            return policies.activate(connection, name, version, owner, actor, at)
 
     def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:
         moment = clean(schema.expirable(table), {"created_at": before}, "expire", whole=False)["created_at"]
@@ -364,13 +397,13 @@ def _condition(table: Table, filters: Mapping[str, Any]) -> tuple[str, list[Any]
     return " and ".join(parts), values
 
 
-def _ordering(table: Table, order: str | None) -> str:
+def _ordering(table: Table, order: str | None, sign: str) -> str:
     wanted = [part.strip() for part in (order or "").split(",") if part.strip()]
     terms = []
     for part in wanted:
         column = schema.column(table, part.removeprefix("-"))
         terms.append(f"{column} is null, {column} {'desc' if part.startswith('-') else 'asc'}")
-    return ", ".join([*terms, "commit_seq" if table.is_event else table.key or "1"])
+    return ", ".join([*terms, sign + ("commit_seq" if table.is_event else table.key or "1")])
 
 
 def _fetch(table: Table, cursor: sqlite3.Cursor) -> list[Row]:

@@ -11,9 +11,17 @@ from typing import Any, Literal, Self
 
 from analytics import sqlfiles
 from analytics.errors import BadRows, SchemaMismatch, UnknownName
-from analytics.store import feedback, migrate_postgres, schema, supabase_bulk, supabase_catalog
+from analytics.store import (
+    feedback,
+    migrate_postgres,
+    policies,
+    schema,
+    supabase_bulk,
+    supabase_catalog,
+    supabase_steering,
+)
 from analytics.store.pricing import PriceLimits
-from analytics.store.protocol import Batch, CatalogChange, Landing, Page, Tally
+from analytics.store.protocol import Actor, Batch, CatalogChange, Landing, Page, PolicyOwner, Tally
 from analytics.store.rows import Row, clean, mended
 from analytics.store.schema import Table
 from analytics.store.supabase_bulk import Copied
@@ -247,6 +255,34 @@ class SupabaseStore:
         if stored is None:
             raise feedback.unknown_message(given)
         return from_json(schema.table("feedback_events"), [stored])[0]
+
+    def set_agent_models(
+        self,
+        agent: str,
+        changes: Sequence[Mapping[str, Any]],
+        *,
+        tenant: str | None = None,
+        actor: Actor,
+        at: str | None = None,
+    ) -> list[Row]:
+        return supabase_steering.set_agent_models(self, agent, changes, tenant, actor, at)
+
+    def add_policy(
+        self,
+        name: str,
+        rules: Mapping[str, Any],
+        *,
+        owner: PolicyOwner,
+        description: str | None = None,
+        actor: Actor,
+        at: str | None = None,
+    ) -> Row:
+        return supabase_steering.add_policy(self, policies.prepared(name, rules, owner, description, actor, at), actor)
+
+    def activate_policy(
+        self, name: str, *, version: int | None = None, owner: PolicyOwner, actor: Actor, at: str | None = None
+    ) -> Row:
+        return supabase_steering.activate_policy(self, name, version, owner, actor, at)
 
     def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:
         shape = schema.expirable(table)

@@ -37,6 +37,8 @@ _NAMED = re.compile(r"(?:public\.|scorehouse\.|relation \"?|column \"?)([a-z_]+)
 # What each function answers, as far as it is relied on: a proxy may answer in JSON too.
 _NOTHING = type(None)
 _ANSWERS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "activate_policy": {"policy": (dict, _NOTHING)},
+    "add_policy": {"policy": (dict,)},
     "catalog_failed": {"found": (bool,)},
     "catalog_prices": {"prices": (list,)},
     "catalog_state": {"catalog": (dict, _NOTHING)},
@@ -49,6 +51,7 @@ _ANSWERS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "note_rejected_parameters": {"found": (bool,)},
     "read_events": {"rows": (list,)},
     "select_rows": {"rows": (list,), "total": (int, _NOTHING)},
+    "set_agent_models": {"rows": (list, _NOTHING), "unknown": (str, _NOTHING)},
     "stage_rows": {"staged": (int,)},
     "store_state": {"epoch": (str,), "migrations": (list, _NOTHING), "columns": (dict,)},
     "submit_feedback": {"feedback": (dict, _NOTHING)},

@@ -15,4 +15,23 @@ def publish(settings: Settings, store: Store) -> str:
         policies={"default": {"priority": routing.priority_weight, "quality": routing.quality_weight}},
         tie_delta=routing.tie_delta,
         stale_after_s=routing.stale_after_s,
+        environment=routing.environment,
+        further={"allowed_models": _allowed_models(settings), "task_types": _task_types(settings)},
     )
+
+
+def _allowed_models(settings: Settings) -> list[dict[str, str | None]]:
+    """A row for each model; who may use none has one row without a model."""
+    return [
+        {"tenant_id": allowed.tenant, "role": allowed.role, "model": model}
+        for allowed in settings.allowed_models
+        for model in allowed.models or (None,)
+    ]
+
+
+def _task_types(settings: Settings) -> list[dict[str, str]]:
+    return [
+        {"task_type": told.task_type, "source": told.source, "pattern": pattern}
+        for told in settings.task_types
+        for pattern in told.patterns
+    ]

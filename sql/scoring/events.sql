@@ -16,6 +16,7 @@ with requests as (
         r.ttft_ms,
         -- a speed from an estimated number of tokens is no measurement
         case when r.token_source = 'provider' then r.tps end as tps,
+        r.inter_token_p50_ms as inter_token_ms,
         r.input_tokens,
         r.output_tokens,
         case when c.id is null then r.cost_usd else c.cost_usd end as cost_usd,
@@ -40,6 +41,7 @@ with requests as (
         e.latency_ms,
         e.ttft_ms,
         cast(null as double) as tps,
+        cast(null as double) as inter_token_ms,
         e.tokens_input as input_tokens,
         e.tokens_output as output_tokens,
         e.cost as cost_usd,
@@ -62,6 +64,8 @@ judged as (
             when not coalesce(isfinite(latency_ms) and latency_ms between 0 and 1e8, true) then 'latency out of range'
             when not coalesce(isfinite(ttft_ms) and ttft_ms between 0 and 1e8, true) then 'ttft_ms out of range'
             when not coalesce(isfinite(tps) and tps between 0 and 1e8, true) then 'tps out of range'
+            when not coalesce(isfinite(inter_token_ms) and inter_token_ms between 0 and 1e8, true)
+                then 'inter_token_ms out of range'
             when not coalesce(isfinite(cost_usd) and cost_usd between 0 and 1e6, true) then 'cost out of range'
             when not coalesce(isfinite(confidence) and confidence between 0 and 1, true) then 'confidence out of range'
             when not coalesce(input_tokens between 0 and 1e12, true) then 'input_tokens out of range'
@@ -93,9 +97,11 @@ select
     case when is_timed then latency_ms end as latency_ms,
     case when is_timed then ttft_ms end as ttft_ms,
     case when is_timed then tps end as tps,
+    case when is_timed then inter_token_ms end as inter_token_ms,
     case when is_timed then cast(round(latency_ms * 100) as bigint) end as latency_ticks,
     case when is_timed then cast(round(ttft_ms * 100) as bigint) end as ttft_ticks,
     case when is_timed then cast(round(tps * 100) as bigint) end as tps_ticks,
+    case when is_timed then cast(round(inter_token_ms * 100) as bigint) end as inter_token_ticks,
     case when left_out is null then input_tokens end as input_tokens,
     case when left_out is null then output_tokens end as output_tokens,
     case when left_out is null then cast(round(cost_usd * 1e9) as bigint) end as cost_nanos,

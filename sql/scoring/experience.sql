@@ -1,5 +1,6 @@
 -- one row per model, task_type, agent; task_type null: all of them, agent null: everyone
 -- Ratings are what people and agents said, grades what the gold questions of the task's domains showed (of everyone only).
+-- The interval of a mean rating (95 %) is Wilson's, which also bounds the mean of anything between 0 and 1.
 with rated as (
     select
         model,
@@ -36,6 +37,17 @@ graded as (
         max(last_updated) as last_graded
     from marked
     group by model, task_type
+),
+
+bounded as (
+    select
+        *,
+        least(1.0, cast(rating_sum as double) / rating_n / 1e6) as rating_mean,
+        1.959963984540054 as z,
+        (rating_mean + z * z / (2 * rating_n)) / (1 + z * z / rating_n) as middle,
+        z * sqrt(rating_mean * (1 - rating_mean) / rating_n + z * z / (4.0 * rating_n * rating_n))
+        / (1 + z * z / rating_n) as reach
+    from rated
 )
 
 select
@@ -43,14 +55,17 @@ select
     coalesce(r.task_type, g.task_type) as task_type,
     coalesce(r.agent, g.agent) as agent,
     coalesce(r.rating_n, 0) as rating_n,
-    cast(r.rating_sum as double) / r.rating_n / 1e6 as rating_mean,
+    r.rating_mean,
+    -- greatest and least ignore nulls: an interval of nothing must stay null
+    case when r.rating_n > 0 then greatest(0.0, r.middle - r.reach) end as rating_mean_low,
+    case when r.rating_n > 0 then least(1.0, r.middle + r.reach) end as rating_mean_high,
     cast(r.rating_n * r.rating_squares - r.rating_sum * r.rating_sum as double)
     / nullif(r.rating_n * (r.rating_n - 1), 0) / 1e12 as rating_variance,
     coalesce(g.graded, 0) as graded,
     coalesce(g.correct, 0) as correct,
     g.correct / nullif(g.graded, 0) as accuracy,
     greatest(r.last_rating, g.last_graded) as last_seen
-from rated as r
+from bounded as r
 full outer join graded as g
     on
         r.model = g.model and r.task_type is not distinct from g.task_type

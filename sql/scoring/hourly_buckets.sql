@@ -7,6 +7,8 @@ with measured as (
     select *, 'ttft_ms' as metric, ttft_ms as measure from events where ttft_ms is not null
     union all
     select *, 'tps' as metric, tps as measure from events where tps is not null
+    union all
+    select *, 'inter_token_ms' as metric, inter_token_ms as measure from events where inter_token_ms is not null
 )
 
 select

@@ -23,6 +23,9 @@ select
     count(tps_ticks) as tps_n,
     cast(coalesce(sum(tps_ticks), 0) as decimal(38, 0)) as tps_sum,
     cast(coalesce(sum(cast(tps_ticks as hugeint) * tps_ticks), 0) as decimal(38, 0)) as tps_squares,
+    count(inter_token_ticks) as inter_token_n,
+    cast(coalesce(sum(inter_token_ticks), 0) as decimal(38, 0)) as inter_token_sum,
+    cast(coalesce(sum(cast(inter_token_ticks as hugeint) * inter_token_ticks), 0) as decimal(38, 0)) as inter_token_squares,
     count(cost_nanos) as cost_n,
     cast(coalesce(sum(cost_nanos), 0) as decimal(38, 0)) as cost_sum,
     -- tokens of a request are known when both counts are

@@ -1,4 +1,4 @@
--- one row per model, domain, window_name (24h, 7d, 30d, 90d); domain null: all of them together
+-- one row per model, domain, window_name (1h, 24h, 7d, 30d, 90d); domain null: all of them together
 select
     model,
     domain,

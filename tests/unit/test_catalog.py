@@ -464,6 +464,26 @@ async def test_a_listing_that_is_no_json_is_malformed_whatever_came_before(body:
         assert caught.value.error_type == "malformed"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": "m", "providers": [{"of": "one"}, {"of": "another"}]},
+        {"id": "m", "name": "braces }, {, and a comma"},
+        {"id": "m", "context_length": 8192, "created": 12345678901234567890123},
+        {"id": "m", "pricing": {"prompt": "1e-7", "completion": "1e999"}},
+    ],
+    ids=["objects inside", "a text with braces", "a number no database holds", "no price"],
+)
+async def test_many_entries_read_at_once_are_those_read_one_by_one(odd: dict[str, Any]) -> None:
+    entries = [{"id": f"a{number}"} for number in range(5)] + [odd] + [{"id": f"b{number}"} for number in range(5)]
+    one_by_one = [{"id": "first", "created": float("nan")}, *entries]  # NaN is no JSON by the letter
+    for last in (len(entries), entries.index(odd) + 1):
+        for indent in (None, 2):
+            at_once = await arriving(json.dumps({"data": entries[:last]}, indent=indent).encode())
+            slowly = await arriving(json.dumps({"data": one_by_one[: last + 1]}, indent=indent).encode())
+            assert at_once.models == slowly.models[1:]
+
+
 async def test_bytes_that_are_no_text_spoil_their_entry_alone() -> None:
     catalog = await arriving(b'{"data":[{"id":"a"},{"id":"x","name":"\xff\xfe"},{"id":"b"}]}', 1)
     assert [found.external_id for found in catalog.models] == ["a", "b"]
