@@ -163,8 +163,11 @@ class Lake:
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise Corrupt(f"{file.path} does not match its recorded sha256")
         try:
+            source = pa.BufferReader(data)
+            metadata = pq.read_metadata(source)
+            encoded = [name for name in dictionaries if name in metadata.schema.names]
             parquet = pq.ParquetFile(
-                pa.BufferReader(data), page_checksum_verification=True, read_dictionary=list(dictionaries)
+                source, metadata=metadata, page_checksum_verification=True, read_dictionary=encoded
             )
         except (OSError, pa.ArrowException) as error:
             raise Corrupt(f"{file.path} is no Parquet file ({error})") from error

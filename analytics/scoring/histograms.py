@@ -16,10 +16,11 @@ from analytics.scoring.reading import METRICS, UNITS, Rows
 ZERO, LOWEST = -32768, -32767  # the bucket of a measure of 0, and of the smallest above it
 
 _GROWTH = 1.01 / 0.99
-_DENSE = {  # first and last bucket of the dense cells: 1 ms to 20 min, 1 ms to 5 min, 0.5/s to 20,000/s
+_DENSE = {  # first and last bucket of the dense cells: 1 ms to 20 min, 1 ms to 5 min, 0.5/s to 20,000/s, 0.1 ms to 10 s
     "latency": (230, 930),
     "ttft": (230, 861),
     "tps": (195, 726),
+    "inter_token": (115, 691),
 }
 _SIZES = [_DENSE[metric][1] - _DENSE[metric][0] + 1 for metric in METRICS]
 _OFFSETS = np.concatenate([[0], np.cumsum(_SIZES)]).astype(np.int64)
@@ -36,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 def buckets(values: Floats) -> Ints:
     """The bucket of each measure."""
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         logs = np.ceil(np.log(values * 100) / np.log(_GROWTH))
     return np.where(values == 0, ZERO, np.maximum(LOWEST, logs)).astype(np.int64)
 
@@ -107,17 +108,17 @@ def quantiles(counts: npt.NDArray[np.uint32], sparse: tuple[Ints, Ints, Ints, In
         below, part = np.divmod(percent * (n - 1), 100)
         lower = at(below)
         value[percent] = lower + part / 100 * (at(np.minimum(below + (part > 0), n - 1)) - lower)
-        low[percent], high[percent] = _interval(percent / 100, n, at)
+        low[percent], high[percent] = _interval(percent, n, at)
     found = segment[starts]
     return Quantiles(
         found // len(METRICS), found % len(METRICS), n, value, low, high, _skewness(n, count, middle, starts)
     )
 
 
-def _interval(q: float, n: Ints, at: Callable[[Ints], Floats]) -> tuple[Floats, Floats]:
-    reach = Z * np.sqrt(n * q * (1 - q))
-    first = np.floor(q * n - reach).astype(np.int64)
-    last = np.ceil(q * n + reach).astype(np.int64) + 1
+def _interval(percent: int, n: Ints, at: Callable[[Ints], Floats]) -> tuple[Floats, Floats]:
+    expected, reach = percent * n / 100, Z * np.sqrt(percent * (100 - percent) * n / 10_000)
+    first = np.floor(expected - reach).astype(np.int64)
+    last = np.ceil(expected + reach).astype(np.int64) + 1
     carries = (first >= 1) & (last <= n)
     low, high = at(np.where(carries, first - 1, 0)), at(np.where(carries, last - 1, 0))
     return np.where(carries, low, np.nan), np.where(carries, high, np.nan)

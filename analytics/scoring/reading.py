@@ -5,7 +5,6 @@ for which that is not so (or whose run was deleted) is handed to events.sql itse
 so is a cost that was corrected, to `repriced_costs.sql`. What SQL and arrays make of the same rows is held equal by tests/scoring.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,8 @@ from analytics.lake.schema import conform
 from analytics.scoring.rings import HOUR_US
 from analytics.scoring.tables import compute
 
-METRICS = ("latency", "ttft", "tps")  # what has moments and a histogram; `latency_ticks` and `latency_ms` are of the first
-UNITS = {"latency": "latency_ms", "ttft": "ttft_ms", "tps": "tps"}
+METRICS = ("latency", "ttft", "tps", "inter_token")  # what has moments and a histogram; `latency_ticks` and `latency_ms` are of the first
+UNITS = {"latency": "latency_ms", "ttft": "ttft_ms", "tps": "tps", "inter_token": "inter_token_ms"}
 OUTCOMES = ("ok", "incomplete", "failed")
 
 Bools = npt.NDArray[np.bool_]
@@ -30,11 +29,13 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _ROW_GROUPS = 8  # read at once: a million rows of a lake file
-_BOUNDS = {"latency_ms": 1e8, "ttft_ms": 1e8, "tps": 1e8, "cost_usd": 1e6, "confidence": 1.0, "tokens": 1e12}
+_BOUNDS = {"latency_ms": 1e8, "ttft_ms": 1e8, "tps": 1e8, "inter_token_ms": 1e8,
+    "cost_usd": 1e6, "confidence": 1.0, "tokens": 1e12}
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "benchmark_results": {
         "provider_name": "provider", "model_name": "model", "domain": "domain", "outcome": "outcome",
-        "latency_ms": "total_latency_ms", "ttft_ms": "ttft_ms", "tps": "tps", "token_source": "token_source",
+        "latency_ms": "total_latency_ms", "ttft_ms": "ttft_ms", "tps": "tps",
+        "inter_token_ms": "inter_token_p50_ms", "token_source": "token_source",
         "input_tokens": "input_tokens", "output_tokens": "output_tokens", "cost_usd": "cost_usd",
         "confidence": "confidence", "correct": "correct", "benchmark_id": "benchmark_id", "error_type": "error_type",
         "status_code": "status_code", "is_simulated": "is_simulated", "created_at": "created_at", "run_id": "run_id",
@@ -104,9 +105,6 @@ class Rows:
         return len(self.created_at)
 
 
-LeftOut = Counter[tuple[bool | None, str]]  # rows by is_simulated and reason
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Portion:
     """A part of a file: its rows that count, and those that do not: (source, is_simulated, reason) -> (rows, least id)."""
@@ -117,7 +115,8 @@ class Portion:
 
 def read_rows(lake: Lake, table: str, file: LakeFile, corrections: Corrections) -> Iterator[Portion]:
     """The rows of one file, at most a million at a time; raises `Corrupt` before the first."""
-    parquet = lake.open_file(file, dictionaries=_TEXTS)
+    texts = [_COLUMNS[table][name] for name in _TEXTS if name in _COLUMNS[table]]
+    parquet = lake.open_file(file, dictionaries=texts)
     deleted = corrections.deleted.intersection(file.runs)
     for first in range(0, parquet.num_row_groups, _ROW_GROUPS):
         groups = range(first, min(first + _ROW_GROUPS, parquet.num_row_groups))
@@ -178,7 +177,8 @@ def _portion(piece: _Piece, deleted: frozenset[str], repricings: pa.Table) -> Po
     texts |= {name: piece.texts(name) for name in ("error_type", "tenant_id")}
     simulated, created = piece.numbers("is_simulated"), piece.numbers("created_at")
     outcome, is_plain = _outcomes(piece)
-    raw = {name: piece.numbers(name) for name in ("latency_ms", "ttft_ms", "input_tokens", "output_tokens", "confidence")}
+    measures = ("latency_ms", "ttft_ms", "inter_token_ms", "input_tokens", "output_tokens", "confidence")
+    raw = {name: piece.numbers(name) for name in measures}
     raw["tps"] = _measured_tps(piece)
     raw["cost_usd"] = _costs(piece, repricings)
     is_plain &= texts["model_name"].codes >= 0
@@ -195,7 +195,7 @@ def _portion(piece: _Piece, deleted: frozenset[str], repricings: pa.Table) -> Po
     if not is_plain.all():
         counts, left_out = _judged(piece, is_plain, deleted, repricings)
     rows = _rows(piece, texts, simulated, created, outcome, raw)
-    return Portion(rows if counts.all() else _filtered(rows, counts), left_out)
+    return Portion(rows if counts.all() else filtered(rows, np.flatnonzero(counts)), left_out)
 
 
 def _outcomes(piece: _Piece) -> tuple[npt.NDArray[np.int8], Bools]:
@@ -290,9 +290,9 @@ def _rows(
     for metric in METRICS:
         measure = raw[UNITS[metric]].where(timed)
         numbers[UNITS[metric]] = measure
-        numbers[f"{metric}_ticks"] = Numbers(_rounded(measure.values * 100), measure.known)
-    numbers["cost_nanos"] = Numbers(_rounded(raw["cost_usd"].values * 1e9), raw["cost_usd"].known)
-    numbers["confidence_micros"] = Numbers(_rounded(raw["confidence"].values * 1e6), raw["confidence"].known)
+        numbers[f"{metric}_ticks"] = Numbers(_rounded(measure.values, 100), measure.known)
+    numbers["cost_nanos"] = Numbers(_rounded(raw["cost_usd"].values, 1e9), raw["cost_usd"].known)
+    numbers["confidence_micros"] = Numbers(_rounded(raw["confidence"].values, 1e6), raw["confidence"].known)
     numbers["cache_hit"] = hit
     asked = piece.texts("benchmark_id").codes >= 0
     numbers["correct"] = piece.numbers("correct").where(is_ok & asked)
@@ -309,16 +309,17 @@ def _rows(
     )
 
 
-def _rounded(values: npt.NDArray[Any]) -> Ints:
+def _rounded(values: npt.NDArray[Any], factor: float) -> Ints:
     """Half away from zero, as SQL rounds (numpy rounds half to even). What is out of range does not count anyway."""
     with np.errstate(invalid="ignore", over="ignore"):
-        whole = np.floor(values)
-        whole += values - whole >= 0.5
+        scaled = values * factor
+        whole = np.floor(scaled)
+        whole += scaled - whole >= 0.5
         return whole.astype(np.int64)
 
 
-def _filtered(rows: Rows, counts: Bools) -> Rows:
-    at = np.flatnonzero(counts)
+def filtered(rows: Rows, at: Ints) -> Rows:
+    """The rows at those places."""
     return Rows(
         rows.source,
         {name: Texts(column.codes[at], column.values) for name, column in rows.texts.items()},

@@ -32,7 +32,7 @@ class ScoreRun:
         return {
             "extracted": dict(self.extraction.rows),
             "snapshots": dict(self.report.snapshots),
-            "days_computed": self.report.days_computed,
+            "files_absorbed": self.report.days_computed,
             "days_reused": self.report.days_reused,
             "problems": list(self.report.problems),
             "seconds": round(self.report.seconds, 3),
@@ -42,7 +42,7 @@ class ScoreRun:
         """What a person is told."""
         report = self.report
         new = sum(self.extraction.rows.values())
-        days = f"{report.days_computed} {'day' if report.days_computed == 1 else 'days'} computed, {report.days_reused} reused"
+        days = f"{report.files_absorbed} {'day' if report.days_computed == 1 else 'days'} computed, {report.days_reused} reused"
         lines = [f"{new} new rows; {days}; {report.seconds:.2f} s."]
         lines += [f"Published {kind} snapshot {name}." for kind, name in report.snapshots.items()]
         if not report.snapshots:

@@ -1,0 +1,13 @@
+-- one row per is_simulated, source, provider_name, model_name, domain, task_type that rows name: how many rows, how many later than $as_of
+select
+    is_simulated,
+    source,
+    provider_name,
+    model_name,
+    domain,
+    task_type,
+    cast(sum(requests) as bigint) as requests,
+    cast(coalesce(sum(requests) filter (where hour > date_trunc('hour', cast($as_of as timestamptz))), 0) as bigint) as later
+from hourly_moments
+group by is_simulated, source, provider_name, model_name, domain, task_type
+order by is_simulated, source, provider_name, model_name, domain, task_type
