@@ -103,7 +103,7 @@ class Fresh:
     def _grow(self) -> None:
         if len(self._state.keys) <= self._room:
             return
-        self._room = max(2 * self._room, len(self._state.keys) + 1024)
+        self._room = max(self._room * 5 // 4, len(self._state.keys) + 1024)
         held = np.zeros((self._room * SLOTS, sums.WIDTH), np.int64)
         held[: len(self._moments)] = self._moments
         self._moments = held

@@ -185,13 +185,13 @@ class _Run:
             for source, kind, reason, rows, example in entry.left_out
         ]
         of_feedback = self._feedback.tables["day_left_out"]
-        totals = state.tables.get("hourly_totals", {})
+        totals = state.tables.get("hourly_usage", {})
         return {
             **self._given,
             "seen_keys": state.keys.seen(),
             "day_left_out": pa.concat_tables([of_feedback, pa.Table.from_pylist(left_out, schema=of_feedback.schema)]),
-            "hourly_totals": pa.concat_tables(
-                [compute(["hourly_totals"], {"events": day_tables.no_events()}, {})["hourly_totals"]]
+            "hourly_usage": pa.concat_tables(
+                [compute(["hourly_usage"], {"events": day_tables.no_events()}, {})["hourly_usage"]]
                 + [day_tables.read(state.directory, totals[day]) for day in sorted(totals)]
             ),
         }

@@ -1,7 +1,7 @@
 """Additive tables by day: what the marts by hour and day are made of.
 
 A table is a file of `sql/scoring`: a SELECT over `events` whose first line names its grain; all its other columns are whole numbers that add up,
-`requests` among them. Of a day there is one immutable file; only the days of new rows are written.
+`requests` among them. Of a day (or of all days, where they are few rows) there is one immutable file; only those of new rows are written.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from analytics.scoring.rings import HOUR_US
 from analytics.scoring.state import StateDamaged
 from analytics.scoring.tables import scoring_sql
 
-DAY_TABLES = ("hourly_totals",)
+DAY_TABLES = ("hourly_usage",)
+WHOLE = frozenset({"hourly_usage"})  # so small that all its days are one file, `all`
 _NUMBERS = (
     *(f"{metric}_ticks" for metric in METRICS), "input_tokens", "output_tokens", "cost_nanos", "confidence_micros", "status_code",
 )  # fmt: skip
@@ -89,6 +90,8 @@ class DayTables:
         return duck.select(self._engine, f"select {', '.join(columns)} from parts", {})
 
     def _by_day(self, name: str, table: pa.Table) -> list[tuple[str, pa.Table]]:
+        if name in WHOLE:
+            return [("all", table)]
         first = grain(name)[0]
         self._engine.register("parts", table)
         days = duck.select(self._engine, f"select distinct cast({first} as date)::varchar as day from parts order by day", {})

@@ -71,10 +71,13 @@ def _by_window(blocks: Ints, of: Ints, wanted: int) -> Ints:
     """Moments [wanted, windows, WIDTH]: keys added up, then ring after ring."""
     made = np.zeros((wanted, RINGS, sums.WIDTH), np.int64)
     rings = blocks[:, :RINGS]
-    np.add.at(made[..., sums.ADDITIVE], of, rings[..., sums.ADDITIVE])
-    np.maximum.at(made[..., sums.LAST], of, rings[..., sums.LAST])
-    np.cumsum(made[..., sums.ADDITIVE], axis=1, out=made[..., sums.ADDITIVE])
-    np.maximum.accumulate(made[..., sums.LAST], axis=1, out=made[..., sums.LAST])
+    numbers, starts = np.unique(of, return_index=True)
+    made[numbers] = np.add.reduceat(rings, starts)
+    made[numbers, :, sums.LAST] = np.maximum.reduceat(rings[..., sums.LAST], starts)
+    last = np.maximum.accumulate(made[..., sums.LAST], axis=1)
+    for ring in range(1, RINGS):
+        made[:, ring] += made[:, ring - 1]
+    made[..., sums.LAST] = last
     sums.settle(made)
     return made
 
@@ -87,8 +90,13 @@ def _quantiles(state: State, key: Ints, of: Ints, blocks: Ints, moments: Ints, f
         has = np.flatnonzero(blocks[:, ring, measured].any(axis=1))
         if len(has):
             order = has[np.argsort(key[has])]
-            np.add.at(counts[:, ring], of[order], state.read_cells(ring, key[order]))
-    np.cumsum(counts, axis=1, dtype=np.uint32, out=counts)
+            cells = state.read_cells(ring, key[order])
+            if len(np.unique(of[order])) == len(order):
+                counts[of[order], ring] = cells
+            else:
+                np.add.at(counts[:, ring], of[order], cells)
+        if ring:
+            counts[:, ring] += counts[:, ring - 1]
     made = quantiles(counts.reshape(-1, CELLS), _sparse(state, key, of))
     expected = moments[..., measured].reshape(-1, len(measured))
     got = np.zeros_like(expected)
