@@ -21,7 +21,23 @@ from typer._click.exceptions import (
 
 from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
-from flows.commands import events, evidence, keys, measuring, models, prices, providers, routing, upkeep, workloads
+from flows.commands import (
+    agents,
+    budgets,
+    decisions,
+    events,
+    evidence,
+    keys,
+    measuring,
+    models,
+    policies,
+    prices,
+    providers,
+    routing,
+    serving,
+    upkeep,
+    workloads,
+)
 from flows.commands.demo import demo
 from flows.errors import FlowError, UsageError
 from providers.errors import BadProvider, ProviderError
@@ -42,10 +58,16 @@ app.command("bench")(measuring.bench)
 app.add_typer(workloads.workloads, name="workloads")
 app.command("score")(evidence.score)
 app.command("route")(routing.route)
+app.command("explain")(decisions.explain)
+app.command("performance")(decisions.performance)
+app.add_typer(agents.agents, name="agents")
+app.add_typer(policies.policies, name="policies")
+app.add_typer(budgets.budgets, name="budgets")
 app.add_typer(events.events, name="events")
 app.command("feedback")(events.feedback)
 app.command("query")(evidence.query)
 app.command("export")(evidence.export)
+app.command("mcp")(serving.mcp)
 app.command("status")(upkeep.status)
 app.command("prune")(upkeep.prune)
 app.add_typer(upkeep.db, name="db")

@@ -106,6 +106,23 @@ class TaskType(_Section):
         return self
 
 
+class FeedbackSettings(_Section):
+    """How much of everyone's ratings of a model at a task one user and one tenant can make up (1: all of it), and how many of them
+    count in any case (of a tenant's, no more than the others' together).
+    """
+
+    user_share: Share
+    user_votes: Annotated[int, Field(ge=1)]
+    tenant_share: Share
+    tenant_votes: Annotated[int, Field(ge=1)]
+
+
+class ScoringSettings(_Section):
+    """Days after which a rating counts half as much in the learned experience."""
+
+    half_life_days: Positive
+
+
 class RetentionSettings(_Section):
     """Days that raw rows stay in the store."""
 
@@ -194,6 +211,8 @@ class Settings(BaseSettings):
     catalog: CatalogSettings
     prices: dict[str, PriceSettings] = Field(default_factory=dict)  # by model key: provider/name
     routing: RoutingSettings
+    feedback: FeedbackSettings
+    scoring: ScoringSettings
     retention: RetentionSettings
     spool: SpoolSettings
     vault: VaultSettings

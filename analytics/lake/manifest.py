@@ -1,9 +1,9 @@
 """The lake's manifest: which files there are, with their checksums, and up to where each table has been read.
 
-Files and watermark stand in one document that is replaced in one step, so a killed extraction has either happened or not.
+Files and watermark stand in one document that is replaced in one step, so a killed extraction has either happened or not. It carries
+a checksum of itself; one from before there was one still reads.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from analytics.durable import replace_file
 from analytics.errors import Corrupt
+from analytics.routing.seal import seal, unseal
 
 UNKNOWN_DAY = "unknown"  # of rows whose created_at could not be read: kept, and left out of scores with that reason
 
@@ -79,7 +80,7 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest:
     """The manifest at `path`, empty if there is none yet; raises `Corrupt`."""
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = unseal(path.read_bytes())
         tables = {
             name: TableFiles(
                 entry["watermark"],
@@ -100,4 +101,4 @@ def _file(entry: dict[str, Any]) -> LakeFile:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Commit: from here on the files and watermarks in `manifest` are the lake's."""
-    replace_file(path, json.dumps(asdict(manifest), sort_keys=True, indent=1).encode())
+    replace_file(path, seal(asdict(manifest)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from . import bits, explain
+from . import bits, explain, sticky
 from .asked import Asked
 from .board import Board, remember
 from .choice import Choice, choose
@@ -58,11 +58,37 @@ def settle(asked: Asked) -> Settled:
             why_not = WhyNothing(asked, rejections(steps), what_to_relax(steps))
             return Settled("none", None, (), asked.guess, asked.policy.name, why_not)
         choice = choose(asked, words, number)
+    return _settled(asked, choice)
+
+
+def settle_session(board: Board, query: RouteQuery, now: float) -> Settled:
+    """The same for a question of a session. What many sessions ask alike is worked out once."""
+    question = sticky.question_of(query)
+    band: sticky.Band | None = board.bands.get(question)
+    if band is None:
+        asked = asked_of(board, query, now)
+        if isinstance(asked, Settled):
+            return asked
+        band = sticky.band_of(asked)
+        if band is None:
+            return settle(asked)
+        if asked.is_timeless and query.message is None:
+            remember(board.bands, question, band, sticky.REMEMBERED)
+    choice, reason = sticky.pick(band, query)
+    asked = band.asked
+    key = (question, query.session_model, choice.model)
+    settled: Settled | None = board.sticky.get(key)
+    if settled is None:
+        settled = _settled(asked, choice, reason)
+        if asked.is_timeless and query.message is None:
+            remember(board.sticky, key, settled, sticky.REMEMBERED)
+    return settled
+
+
+def _settled(asked: Asked, choice: Choice, reason: tuple[str, str] | None = None) -> Settled:
     fallbacks = tuple([_named(asked, model, score) for model, score in choice.fallbacks])
-    why = Why(asked, choice)
-    return Settled(
-        "snapshot", _named(asked, choice.model, choice.score), fallbacks, asked.guess, asked.policy.name, why
-    )
+    named = _named(asked, choice.model, choice.score)
+    return Settled("snapshot", named, fallbacks, asked.guess, asked.policy.name, Why(asked, choice, reason))
 
 
 def asked_of(board: Board, query: RouteQuery, now: float) -> Asked | Settled:
@@ -86,15 +112,20 @@ def task_of(board: Board, query: RouteQuery) -> TaskGuess | None:
 
 
 class Why:
-    """Why a model was chosen, worked out when it is read."""
+    """Why a model was chosen, worked out when it is read. `of_session` is the reason that a session gave."""
 
-    __slots__ = ("_asked", "_choice", "_reasons", "_rejected", "_said")
+    __slots__ = ("_asked", "_choice", "_of_session", "_reasons", "_rejected", "_said")
 
-    def __init__(self, asked: Asked, choice: Choice) -> None:
-        self._asked, self._choice = asked, choice
+    def __init__(self, asked: Asked, choice: Choice, of_session: tuple[str, str] | None = None) -> None:
+        self._asked, self._choice, self._of_session = asked, choice, of_session
         self._said: Said | None = None
         self._reasons: tuple[Reason, ...] | None = None
         self._rejected: Mapping[str, int] | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """The question, for those who want to know what else was weighed."""
+        return self._asked
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -114,8 +145,10 @@ class Why:
     def reasons(self) -> tuple[Reason, ...]:
         if self._reasons is None:
             detected = explain.detected(self._asked)
-            decided = explain.headline(self._asked, self._choice)
-            self._reasons = (decided, *(() if detected is None else (detected,)), *self._told().reasons)
+            decided: list[Reason] = [] if self._of_session is None else [self._of_session]
+            if self._of_session is None or self._choice.instead_of is None:
+                decided.append(explain.headline(self._asked, self._choice))
+            self._reasons = (*decided, *(() if detected is None else (detected,)), *self._told().reasons)
         return self._reasons
 
     def _told(self) -> Said:
@@ -156,6 +189,7 @@ def _tell(asked: Asked, choice: Choice) -> Said:
     failures = explain.failures(asked, choice.model)
     reasons = (
         explain.experience(asked, known, evidence),
+        ("fresh_feedback", explain.freshness(known)),
         (None, explain.arithmetic(parts, choice.score)),
         (None, explain.behaviour(asked, choice.model)),
         ("failures", failures),

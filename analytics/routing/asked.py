@@ -35,8 +35,8 @@ class Asked:
             joined = policies.both(active.limits, dict(query.limits))
             self.limits = tuple((field, joined[field]) for field in LIMIT_FIELDS if field in joined)
         self.is_timeless = query.max_age_s is None and "max_age_s" not in active.limits
-        self.patch: Patch | None = board.patch(query, self.task)
-        self.view: View = board.view(self.task, query.domain)
+        self.patch: Patch | None = board.patch(query, self.task, is_learned=self.policy.is_learned)
+        self.view: View = board.view(self.task, query.domain, is_learned=self.policy.is_learned)
 
     @property
     def tie_delta(self) -> float:
@@ -63,12 +63,12 @@ class Asked:
         """What is scored of some models, the agent's own experience and priorities included."""
         row, view = self.view.row[models], self.view
         priority, latency, cost, reliability = (value[models] for value in self.board.values)
-        quality, n, own = view.quality[row], view.n[row], self.patch
+        quality, n, own = view.quality[row], view.worth[row], self.patch
         if own is not None:
             at = np.minimum(own.models.searchsorted(models), len(own.models) - 1)
             mine = own.models[at] == models
             at = at[mine]
-            priority[mine], quality[mine], n[mine] = own.priority[at] / 100, own.quality[at], own.n[at]
+            priority[mine], quality[mine], n[mine] = own.priority[at] / 100, own.quality[at], own.worth[at]
         return Values(priority, quality, n, latency, cost, reliability)
 
     def score(self, model: int) -> float:

@@ -3,7 +3,7 @@ otherwise, but for what it remembers so as not to work it out again: orders, ind
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +16,7 @@ from .bits import Floats, Positions, PriceZones, Thresholds, Words
 from .catalog import Catalog, Members
 from .experience import Patch, View
 from .few import Few
+from .fresh import Fresh, overlaid
 from .policies import Policy, Values
 from .reader import places
 from .records import RouteQuery, Sort
@@ -75,15 +76,18 @@ class Board:
     place_of: NDArray[np.int32]
     model_of: NDArray[np.int32]
     tie_rank: NDArray[np.int32]
+    fresh: Fresh = field(default_factory=Fresh)
     cache_bytes: int = _CACHE_BYTES  # about: for rankings, for views, and for sets, each
     settled: dict[RouteQuery, Any] = field(default_factory=dict)
+    bands: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    sticky: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     named: dict[Any, Any] = field(default_factory=dict)
     told: dict[Any, Any] = field(default_factory=dict)
     rankings: dict[tuple[Any, ...], Ranking] = field(default_factory=dict)
-    views: dict[tuple[str | None, str | None], View] = field(default_factory=dict)
+    views: dict[tuple[str | None, str | None, bool], View] = field(default_factory=dict)
     patched: dict[tuple[Any, ...], Few] = field(default_factory=dict)
     lists: dict[tuple[Any, ...], Few] = field(default_factory=dict)
-    patches: dict[tuple[str | None, ...], Patch | None] = field(default_factory=dict)
+    patches: dict[tuple[Any, ...], Patch | None] = field(default_factory=dict)
     sets: dict[tuple[Any, ...], Words] = field(default_factory=dict)
     types: dict[str, tuple[Words, Mapping[str, int]]] = field(default_factory=dict)
     members: dict[tuple[str, str | None], Members] = field(default_factory=dict)
@@ -104,7 +108,17 @@ class Board:
         failures, price = (np.nan_to_num(column, nan=np.inf) for column in (measured["failure_rate"], catalog.price))
         by_key = pc.sort_indices(catalog.names).to_numpy().astype(np.intp)
         rank[by_key[np.lexsort((failures[by_key], price[by_key]))]] = np.arange(size)
-        return cls(catalog, scores, measured, last_seen, place_of, model_of, rank, cache_bytes)
+        return cls(
+            catalog, scores, measured, last_seen, place_of, model_of, rank, fresh=Fresh(), cache_bytes=cache_bytes
+        )
+
+    def with_fresh(self, fresh: Fresh) -> "Board":
+        """The same board with other opinions laid over it; what these do not touch is shared."""
+        board = replace(self, fresh=fresh, settled={}, patches={}, patched={})
+        for name in ("zones", "by_tie_rank", "values", "single_values"):
+            if name in self.__dict__:
+                board.__dict__[name] = self.__dict__[name]
+        return board
 
     def as_asked(self, old: "Board") -> Iterator[Callable[[], object]]:
         """Steps that make ready what was asked of an older board, so that no question has to wait for it."""
@@ -117,9 +131,9 @@ class Board:
                 yield partial(self.ranking, policies_now[policy], sort, task, domain)
         for key, view in list(old.views.items()):
             for index in {"by_quality", "by_n"} & set(view.__dict__):
-                yield partial(getattr, self.view(*key), index)
-        for key in list(old.estimates):
-            yield partial(self.singles, *key)
+                yield partial(getattr, self.view(*key[:2], is_learned=key[2]), index)
+        for asked in list(old.estimates):
+            yield partial(self.singles, *asked)
 
     @cached_property
     def zones(self) -> PriceZones:
@@ -170,23 +184,25 @@ class Board:
             found = remember(self.members, (agent, tenant), self.catalog.agents.of(agent, tenant), 16_384)
         return found
 
-    def view(self, task: str | None, domain: str | None) -> View:
-        """Everyone's experience at a task, in a domain, or at all."""
-        key = (task, domain)
+    def view(self, task: str | None, domain: str | None, *, is_learned: bool = False) -> View:
+        """Everyone's experience at a task, in a domain, or at all: its plain means, or what was learned of them."""
+        key = (task, domain, is_learned)
         view = self.views.get(key)
         if view is None:
             most = max(16, self.cache_bytes // (32 * max(self.catalog.size, 1)))
-            view = remember(self.views, key, experience.view(self, task, domain), most)
+            view = remember(self.views, key, experience.view(self, *key), most)
         return view
 
-    def patch(self, query: RouteQuery, task: str | None) -> Patch | None:
+    def patch(self, query: RouteQuery, task: str | None, *, is_learned: bool = False) -> Patch | None:
         """What stands otherwise for the asking agent or tenant."""
-        if query.agent is None and query.tenant is None:
+        if query.agent is None and query.tenant is None and not self.fresh.opinions:
             return None
-        key = (task, query.domain, query.agent, query.tenant)
+        key = (task, query.domain, query.agent, query.tenant, is_learned)
         patch: Patch | None = self.patches.get(key, _NOT_MADE)
         if patch is _NOT_MADE:
             patch = experience.patch(self, *key)
+            if self.fresh.opinions:
+                patch = overlaid(self, *key[:4], patch, is_learned=is_learned)
             remember(self.patches, key, patch, 16_384)
         return patch
 
@@ -233,11 +249,11 @@ class Board:
         return known
 
     def _rank(self, policy: Policy, sort: Sort | None, key: tuple[Any, ...]) -> Ranking:
-        view, models = self.view(key[2], key[3]), self.by_tie_rank
+        view, models = self.view(key[2], key[3], is_learned=policy.is_learned), self.by_tie_rank
         row = view.row[models]
         priority, *others = (value[models] for value in self.values)
         quality = view.quality[row]
-        score = policies.scores(policy, Values(priority, quality, view.n[row], *others))
+        score = policies.scores(policy, Values(priority, quality, view.worth[row], *others))
         if sort is None:
             order = np.argsort(-score, kind="stable")
         else:
@@ -246,7 +262,7 @@ class Board:
         place = np.empty(len(models), dtype=np.int32)
         place[ordered] = np.arange(len(models))
         first, top = ordered[:HEAD], order[:HEAD]
-        reach = policies.reach(policy, view.n[row[top]], view.se[row[top]], self.tie_delta(policy))
+        reach = policies.reach(policy, view.worth[row[top]], view.se[row[top]], self.tie_delta(policy))
         head = Head(
             byte=first >> 3,
             bit=np.uint8(1) << (first & 7).astype(np.uint8),

@@ -55,7 +55,7 @@ def _floor(asked: Asked, hits: Block) -> float:
     best = asked.known(hits.models.item(0))
     if not best.basis:
         return hits.scores.item(0)
-    reach = policies.reach(asked.policy, np.array([best.n]), np.array([best.se]), asked.tie_delta)
+    reach = policies.reach(asked.policy, np.array([best.worth]), np.array([best.se]), asked.tie_delta)
     return hits.scores.item(0) - reach.item(0)
 
 
@@ -81,7 +81,7 @@ def _settle(asked: Asked, hits: Block, floor: float) -> tuple[int, float]:
 
 def _can_tie(asked: Asked, best: Known, models: Positions, behind: Floats) -> Mask:
     """Which models may tie: a loss is more than the gap, and more than half of it and 0.4 standard errors."""
-    weight, delta = policies.quality_weight(asked.policy, best.n), asked.tie_delta
+    weight, delta = policies.quality_weight(asked.policy, best.worth), asked.tie_delta
     same: Mask = behind == 0
     if not best.basis or weight <= 0:
         return same
@@ -92,6 +92,43 @@ def _can_tie(asked: Asked, best: Known, models: Positions, behind: Floats) -> Ma
     return same | near
 
 
+def tied(asked: Asked, words: Words, number: int) -> list[tuple[int, float]]:
+    """The best of the `number` models that fit (at least one), and those that tie with it and are no dearer, with their scores."""
+    blocks = best_first(asked, words, number)
+    hits = next(blocks)
+    best = hits.models.item(0)
+    found = [(best, hits.scores.item(0))]
+    if asked.sort is not None:
+        return found
+    floor = _floor(asked, hits) if hits.floor is None else hits.floor
+    while hits.scores.item(-1) >= floor and (more := next(blocks, None)) is not None:
+        hits += more
+    paid, known = asked.cost(best), asked.known(best)
+    models = hits.models[1 : int(np.count_nonzero(hits.scores >= floor))]
+    for place, cost in enumerate(asked.costs(models).tolist(), 1):
+        model, score = hits.models.item(place), hits.scores.item(place)
+        if cost <= paid and loss(asked, known, model, found[0][1] - score) is not None:
+            found.append((model, score))
+    return found
+
+
+def fallbacks_of(asked: Asked, words: Words, number: int, model: int) -> list[tuple[int, float]]:
+    """Up to `top` - 1 of the other models that fit, best first, those of other providers than the model's before the rest."""
+    wanted, own = asked.query.top - 1, asked.board.catalog.provider_code.item(model)
+    elsewhere, same = list[tuple[int, float]](), list[tuple[int, float]]()
+    for block in best_first(asked, words, number) if wanted else ():
+        for other, score, provider in zip(
+            block.models.tolist(), block.scores.tolist(), block.providers.tolist(), strict=True
+        ):
+            if provider != own:
+                elsewhere.append((other, score))
+            elif other != model and len(same) < wanted:
+                same.append((other, score))
+        if len(elsewhere) >= wanted:
+            break
+    return [*elsewhere, *same][:wanted]
+
+
 def loss(asked: Asked, best: Known, other: int, behind: float) -> float | None:
     """The expected loss of quality if `other` is a tie with `best`, else None.
 
@@ -99,7 +136,7 @@ def loss(asked: Asked, best: Known, other: int, behind: float) -> float | None:
     """
     if behind == 0:
         return 0.0
-    known, weight = asked.known(other), policies.quality_weight(asked.policy, best.n)
+    known, weight = asked.known(other), policies.quality_weight(asked.policy, best.worth)
     if not (best.basis and known.basis and weight > 0):
         return None
     gap = max(best.quality - known.quality, behind / weight)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import bits
 from .bits import Floats, Mask, Positions, Thresholds, Words
-from .scores import EVIDENCE, Group
+from .scores import EVIDENCE, Experience, Group
 
 if TYPE_CHECKING:
     from .board import Board
@@ -29,7 +29,9 @@ Sources = Mapping[int, tuple[Group, ...]]  # by place in BASES
 
 
 class Known(NamedTuple):
-    """What is known of one model for a question; NaN without experience. `groups` are what its experience was made of."""
+    """What is known of one model for a question; NaN without experience. `groups` are what its experience was made of, `n` an
+    exact count, `worth` what the quality is worth in ratings.
+    """
 
     priority: float
     of_agent: bool
@@ -38,6 +40,7 @@ class Known(NamedTuple):
     se: float
     basis: int
     groups: tuple[Group, ...]
+    worth: float
 
 
 class Pool(NamedTuple):
@@ -47,11 +50,12 @@ class Pool(NamedTuple):
     quality: Floats
     n: Floats
     se: Floats
+    worth: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Everyone's experience: `row` of each model points into the columns, whose row 0 is unknown. `models` are those of the
+    """Everyone's experience, its plain means or what was learned of them: `row` of each model points into the columns, whose row 0 is unknown. `models` are those of the
     other rows, ascending.
     """
 
@@ -63,6 +67,8 @@ class View:
     basis: NDArray[np.int8]
     sources: Sources
     task_is_known: bool
+    worth: Floats
+    is_learned: bool = False
 
     @cached_property
     def by_quality(self) -> Thresholds:
@@ -91,17 +97,28 @@ class Patch:
     basis: NDArray[np.int8]
     group: NDArray[np.int8]
     groups: tuple[Group, ...]
+    worth: Floats
 
 
-def view(board: "Board", task: str | None, domain: str | None) -> View:
+def record(board: "Board", *, is_learned: bool) -> Experience | None:
+    """The published rows: of plain means, or of what was learned of them."""
+    if board.scores is None:
+        return None
+    return board.scores.learned if is_learned else board.scores.experience
+
+
+def view(board: "Board", task: str | None, domain: str | None, is_learned: bool = False) -> View:
     """The experience of everyone at `task`, in `domain`, or at all."""
     size = board.catalog.size
     row = np.zeros(size, dtype=np.int32)
-    sources = _sources(board, task, domain)
+    if domain is not None:
+        is_learned = False  # a domain's graded answers stand as they are
+    rows = record(board, is_learned=is_learned)
+    sources = _sources(board, rows, task, domain)
     pools = []
     start = 1
     for basis, groups in sources.items():
-        pool = _pooled(board, groups)
+        pool = _pooled(board, rows, groups)
         row[pool.models] = np.arange(start, start + len(pool.models))
         start += len(pool.models)
         pools.append((basis, pool))
@@ -111,7 +128,7 @@ def view(board: "Board", task: str | None, domain: str | None) -> View:
     unknown = np.array([np.nan])
     columns = [
         np.concatenate([unknown, np.concatenate([unknown, *(pool[place] for _, pool in pools)])[kept]])
-        for place in (1, 2, 3)
+        for place in (1, 2, 3, 4)
     ]
     basis_of = np.concatenate([[0], *(np.full(len(pool.models), basis) for basis, pool in pools)]).astype(np.int8)
     return View(
@@ -123,10 +140,19 @@ def view(board: "Board", task: str | None, domain: str | None) -> View:
         basis=np.append(np.int8(0), basis_of[kept]),
         sources=sources,
         task_is_known=task is None or any(basis > _OVERALL for basis in sources),
+        worth=columns[3],
+        is_learned=is_learned,
     )
 
 
-def patch(board: "Board", task: str | None, domain: str | None, agent: str | None, tenant: str | None) -> Patch | None:
+def patch(
+    board: "Board",
+    task: str | None,
+    domain: str | None,
+    agent: str | None,
+    tenant: str | None,
+    is_learned: bool = False,
+) -> Patch | None:
     """What stands otherwise for this agent of this tenant; None if nothing does.
 
     The tenant's own ratings replace everyone's, the agent's own those of its tenant.
@@ -137,16 +163,17 @@ def patch(board: "Board", task: str | None, domain: str | None, agent: str | Non
             wanted.append((_OF_TENANT, Group("task", task, None, tenant)))
         if agent is not None:
             wanted += [(_OF_AGENT, Group("task", task, agent, who)) for who in dict.fromkeys((None, tenant))]
-    found = [(basis, group, pool) for basis, group in wanted if (pool := _own(board, group)) is not None]
+    seen = board.view(task, domain, is_learned=is_learned)
+    rows = record(board, is_learned=seen.is_learned)
+    found = [(basis, group, pool) for basis, group in wanted if (pool := _own(board, rows, group)) is not None]
     overridden, priority = _NOBODY, _NO_PRIORITY
     if agent is not None:
         _, _, overridden, priority = board.members_of(agent, tenant)
     if not found and not len(overridden):
         return None
     models = np.unique(np.concatenate([overridden, *(pool.models for _, _, pool in found)]))
-    seen = board.view(task, domain)
     row = seen.row[models]
-    columns = [column[row] for column in (seen.quality, seen.n, seen.se)]
+    columns = [column[row] for column in (seen.quality, seen.n, seen.se, seen.worth)]
     basis_of, group_of = seen.basis[row], np.full(len(models), -1, dtype=np.int8)
     for place, (basis, _, pool) in enumerate(found):
         at = models.searchsorted(pool.models)
@@ -168,6 +195,7 @@ def patch(board: "Board", task: str | None, domain: str | None, agent: str | Non
         basis=basis_of,
         group=group_of,
         groups=tuple(group for _, group, _ in found),
+        worth=columns[3],
     )
 
 
@@ -185,6 +213,7 @@ def known(board: "Board", seen: View, own: Patch | None, model: int) -> Known:
             seen.se.item(row),
             basis,
             seen.sources.get(basis, ()),
+            seen.worth.item(row),
         )
     basis, group = own.basis.item(at), own.group.item(at)
     return Known(
@@ -195,16 +224,28 @@ def known(board: "Board", seen: View, own: Patch | None, model: int) -> Known:
         own.se.item(at),
         basis,
         seen.sources.get(basis, ()) if group < 0 else (own.groups[group],),
+        own.worth.item(at),
     )
 
 
-def evidence(board: "Board", groups: Iterable[Group], model: int) -> tuple[str, int, float | None, float | None] | None:
+class Found(NamedTuple):
+    """What an answer's evidence is: `own_share` and `basis` of learned quality alone."""
+
+    kind: str
+    n: int
+    low: float | None
+    high: float | None
+    own_share: float | None = None
+    basis: str | None = None
+
+
+def evidence(board: "Board", groups: Iterable[Group], model: int, *, is_learned: bool = False) -> Found | None:
     """Kind, n and 95 % interval: the published one of a single row, Wilson's of several together; None without rows."""
-    assert board.scores is not None
-    experience, place = board.scores.experience, board.place_of.item(model)
+    experience, place = record(board, is_learned=is_learned), board.place_of.item(model)
+    assert experience is not None
     rows: list[int] = []
     for group in groups:
-        there = board.scores.groups.find(group)
+        there = experience.groups.find(group)
         if there is not None:
             row = there.start + int(experience.model[there].searchsorted(np.int32(place)))
             if row < there.stop and experience.model.item(row) == place:
@@ -214,70 +255,85 @@ def evidence(board: "Board", groups: Iterable[Group], model: int) -> tuple[str, 
     kinds = {EVIDENCE[experience.evidence.item(row)] for row in rows}
     kind = kinds.pop() if len(kinds) == 1 else "mixed"
     if len(rows) == 1:
-        low, high = experience.low.item(rows[0]), experience.high.item(rows[0])
-        limits = tuple(None if math.isnan(value) else value for value in (low, high))
-        return kind, int(experience.n.item(rows[0])), limits[0], limits[1]
+        row = rows[0]
+        low, high = (
+            None if math.isnan(value) else value for value in (experience.low.item(row), experience.high.item(row))
+        )
+        if experience.basis is None or experience.own_share is None:
+            return Found(kind, int(experience.n.item(row)), low, high)
+        own_share = experience.own_share.item(row)
+        return Found(
+            kind,
+            int(experience.n.item(row)),
+            low,
+            high,
+            None if math.isnan(own_share) else own_share,
+            experience.basis[row].as_py(),
+        )
     n = sum(experience.n.item(row) for row in rows)
     mean = sum(experience.n.item(row) * experience.quality.item(row) for row in rows) / n
     middle, half = mean + _Z * _Z / (2 * n), _Z * math.sqrt(mean * (1 - mean) / n + _Z * _Z / (4 * n * n))
     scale = 1 + _Z * _Z / n
-    return kind, int(n), max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    return Found(kind, int(n), max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
 
 
-def _sources(board: "Board", task: str | None, domain: str | None) -> dict[int, tuple[Group, ...]]:
+def _sources(
+    board: "Board", rows: Experience | None, task: str | None, domain: str | None
+) -> dict[int, tuple[Group, ...]]:
     """The groups that speak to the question, from broad to narrow."""
     wanted: dict[int, tuple[Group, ...]]
     if task is None and domain is None:
         wanted = {_OVERALL: (Group("overall"),)}
     else:
+        if rows is not None and rows.basis is not None and task is not None and domain is None:
+            # What was learned of a task has all broader evidence in it; of an unheard-of task the whole record speaks.
+            wanted = {_OVERALL: (Group("overall"),), _RATINGS: (Group("task", task),)}
+            return {basis: groups for basis, groups in wanted.items() if _has(board, rows, groups[0])}
         domains = (domain,) if domain is not None else board.catalog.task_domains.get(str(task), ())
         wanted = {_BENCHMARKS: tuple(Group("domain", name) for name in domains)}
         if task is not None:
-            if domain is None and not any(_has(board, group) for group in wanted[_BENCHMARKS]):
+            if domain is None and not any(_has(board, rows, group) for group in wanted[_BENCHMARKS]):
                 wanted[_BENCHMARKS] = (Group("task_benchmarks", task),)
             wanted[_RATINGS] = (Group("task", task),)
-    there = {basis: tuple(group for group in groups if _has(board, group)) for basis, groups in wanted.items()}
+    there = {basis: tuple(group for group in groups if _has(board, rows, group)) for basis, groups in wanted.items()}
     return {basis: groups for basis, groups in there.items() if groups}
 
 
-def _has(board: "Board", group: Group) -> bool:
+def _has(board: "Board", rows: Experience | None, group: Group) -> bool:
     """Whether a group has experience with any model of the catalog."""
-    rows = None if board.scores is None else board.scores.groups.find(group)
-    return rows is not None and bool((board.model_of[board.scores.experience.model[rows]] >= 0).any())  # type: ignore[union-attr]
+    there = None if rows is None else rows.groups.find(group)
+    return rows is not None and there is not None and bool((board.model_of[rows.model[there]] >= 0).any())
 
 
-def _own(board: "Board", group: Group) -> Pool | None:
+def _own(board: "Board", rows: Experience | None, group: Group) -> Pool | None:
     """One group's rows, by position; None if it has none."""
-    rows = None if board.scores is None else board.scores.groups.find(group)
-    pool = None if rows is None else _listed(board, rows)
+    there = None if rows is None else rows.groups.find(group)
+    pool = None if rows is None or there is None else _listed(board, rows, there)
     return pool if pool is not None and len(pool.models) else None
 
 
-def _pooled(board: "Board", groups: tuple[Group, ...]) -> Pool:
+def _pooled(board: "Board", rows: Experience | None, groups: tuple[Group, ...]) -> Pool:
     """The mean of the groups' rows for each model, each weighing as much as its n."""
-    assert board.scores is not None
-    rows = [board.scores.groups.find(group) for group in groups]
-    if len(rows) == 1 and rows[0] is not None:
-        return _listed(board, rows[0])
+    assert rows is not None
+    found = [rows.groups.find(group) for group in groups]
+    if len(found) == 1 and found[0] is not None:
+        return _listed(board, rows, found[0])
     size = board.catalog.size
     total, weighted, variance = (np.zeros(size) for _ in range(3))
-    for there in rows:
+    for there in found:
         if there is not None:
-            pool = _listed(board, there)
+            pool = _listed(board, rows, there)
             total[pool.models] += pool.n
             weighted[pool.models] += pool.n * pool.quality
             variance[pool.models] += (pool.n * pool.se) ** 2
     models = np.flatnonzero(total)
     weight = total[models]
-    return Pool(models, weighted[models] / weight, weight, np.sqrt(variance[models]) / weight)
+    return Pool(models, weighted[models] / weight, weight, np.sqrt(variance[models]) / weight, weight)
 
 
-def _listed(board: "Board", rows: slice) -> Pool:
+def _listed(board: "Board", rows: Experience, there: slice) -> Pool:
     """The rows whose model is in the catalog."""
-    assert board.scores is not None
-    experience = board.scores.experience
-    models = board.model_of[experience.model[rows]].astype(np.intp)
+    models = board.model_of[rows.model[there]].astype(np.intp)
     listed = models >= 0
-    return Pool(
-        models[listed], experience.quality[rows][listed], experience.n[rows][listed], experience.se[rows][listed]
-    )
+    columns = (column[there][listed] for column in (rows.quality, rows.n, rows.se, rows.worth))
+    return Pool(models[listed], *columns)

@@ -8,6 +8,8 @@ from .asked import Asked
 from .choice import Choice
 from .experience import BASES, Known
 from .experience import evidence as interval
+from .fresh import FRESH
+from .fresh import interval as wilson
 from .limits import FAILING, LIMITS, unanswered
 from .records import Evidence, MaxPrice, Part
 
@@ -51,7 +53,7 @@ def headline(asked: Asked, choice: Choice) -> tuple[str, str]:
             )
         return "cheaper_of_a_tie", (
             f"{rival} scores a shade higher ({_apart(against, score)}), but {name} costs {mine} instead of {theirs}, "
-            f"and taking it is expected to lose only {_percent(choice.loss, 2)} of quality."
+            f"and taking it is expected to lose only {percent(choice.loss, 2)} of quality."
         )
     return "best_score", f"{name} scores {score:.2f}, the best of the models that fit."
 
@@ -60,16 +62,9 @@ def experience(asked: Asked, known: Known, evidence: Evidence | None) -> tuple[s
     """Code (None: nothing unusual) and sentence of what the experience with the model is."""
     query, task = asked.query, asked.task
     if evidence is None:
-        stands = (
-            "decides alone"
-            if asked.policy.weights.priority + asked.policy.weights.quality > _ALONE
-            else "stands in for it"
-        )
-        decides = f"so its base priority of {known.priority:.0f} out of 100 {stands}."
-        if not (asked.view.task_is_known or (asked.patch is not None and asked.patch.groups)):
-            return "unknown_task", f'Nothing is known about the task "{task}" from ratings or benchmarks, {decides}'
-        subject = f"in {query.domain}" if query.domain else f"at {task}" if task else "yet"
-        return "no_experience", f"It has no ratings or graded answers {subject}, {decides}"
+        return _inexperienced(asked, known)
+    if evidence.own_share is not None:
+        return None, _learned(asked, known, evidence)
     n = f"{evidence.n:,}"
     match BASES[known.basis]:
         case "agent_ratings" if evidence.kind == "feedback":
@@ -82,14 +77,50 @@ def experience(asked: Asked, known: Known, evidence: Evidence | None) -> tuple[s
             text = f"Its answers were rated {evidence.quality:.2f} out of 1 on average, over {_count(evidence.n, 'rating')}"
         case basis if evidence.kind == "benchmark":
             where = "" if basis == "overall" else f" for {query.domain or task}"
-            text = f"It answered {_percent(evidence.quality)} of {_count(evidence.n, 'benchmark question')}{where} correctly"
+            text = f"It answered {percent(evidence.quality)} of {_count(evidence.n, 'benchmark question')}{where} correctly"
         case _:
             text = f"Ratings and benchmark answers together put its quality at {evidence.quality:.2f} out of 1, from {n} of them"
     if evidence.low is None or evidence.high is None:
         return None, text + "."
     if evidence.kind == "benchmark":
-        return None, f"{text} (95 % interval: {_percent(evidence.low)} to {_percent(evidence.high)})."
+        return None, f"{text} (95 % interval: {percent(evidence.low)} to {percent(evidence.high)})."
     return None, f"{text} (95 % interval: {evidence.low:.2f} to {evidence.high:.2f})."
+
+
+def _inexperienced(asked: Asked, known: Known) -> tuple[str, str]:
+    query, task, weights = asked.query, asked.task, asked.policy.weights
+    stands = "decides alone" if weights.priority + weights.quality > _ALONE else "stands in for it"
+    decides = f"so its base priority of {known.priority:.0f} out of 100 {stands}."
+    if not (asked.view.task_is_known or (asked.patch is not None and asked.patch.groups)):
+        return "unknown_task", f'Nothing is known about the task "{task}" from ratings or benchmarks, {decides}'
+    subject = f"in {query.domain}" if query.domain else f"at {task}" if task else "yet"
+    return "no_experience", f"It has no ratings or graded answers {subject}, {decides}"
+
+
+_RESTS_ON = {
+    "priority": "its base priority",
+    "overall": "its whole record",
+    "domain_benchmarks": "benchmark questions of the domain",
+    "ratings": "everyone's ratings",
+    "tenant_ratings": "the tenant's ratings",
+    "agent_ratings": "the agent's ratings",
+}
+
+
+def _learned(asked: Asked, known: Known, evidence: Evidence) -> str:
+    """What a quality that was shrunk to broader evidence rests on."""
+    whose = {"agent_ratings": "the agent's", "tenant_ratings": "the tenant's"}.get(BASES[known.basis], "everyone's")
+    at = f" at {asked.task}" if asked.task is not None and BASES[known.basis] != "overall" else ""
+    rests = _RESTS_ON.get(evidence.basis or "", "broader evidence")
+    text = f"Its quality{at} is put at {evidence.quality:.2f} out of 1"
+    if evidence.low is not None and evidence.high is not None:
+        text += f" (95 % interval: {evidence.low:.2f} to {evidence.high:.2f})"
+    own = (
+        f"{whose} own evidence there ({evidence.n:,})"
+        if whose != "everyone's"
+        else f"the evidence there ({evidence.n:,})"
+    )
+    return f"{text}, {percent(evidence.own_share or 0.0)} of it by {own}; most of it rests on {rests}."
 
 
 def arithmetic(parts: tuple[Part, ...], score: float) -> str | None:
@@ -107,7 +138,7 @@ def parts(asked: Asked, model: int, known: Known) -> tuple[Part, ...]:
     """The terms whose sum is the score; without experience the priority has the quality's weight too."""
     weights, own = asked.policy.weights, "agent_override" if known.of_agent else "catalog"
     if known.basis:
-        share = policies.faded(asked.policy, known.n)
+        share = policies.faded(asked.policy, known.worth)
         found = [
             Part("priority", share, known.priority / 100, own),
             Part("experience", weights.quality + (weights.priority - share), known.quality, BASES[known.basis]),
@@ -139,6 +170,12 @@ def behaviour(asked: Asked, model: int) -> str | None:
         said.append(f"writes {tps:.0f} tokens a second" if tps >= 10 else f"writes {tps:.1f} tokens a second")
     joint = ", and " if said and "," in said[0] else " and "
     return f"It typically {joint.join(said)}." if said else None
+
+
+def freshness(known: Known) -> str | None:
+    """Whether ratings count that the scores do not hold yet."""
+    is_fresh = bool(known.groups) and known.groups[0].scope == FRESH
+    return "Ratings given since the scores were made count in this." if is_fresh else None
 
 
 def failures(asked: Asked, model: int) -> str | None:
@@ -195,11 +232,15 @@ def detected(asked: Asked) -> tuple[str, str] | None:
 
 def evidence(asked: Asked, known: Known, model: int) -> Evidence | None:
     """What a model's experience rests on."""
-    found = interval(asked.board, known.groups, model) if known.basis else None
+    if known.groups and known.groups[0].scope == FRESH and asked.board.scores is not None:
+        kind = "mixed" if BASES[known.basis] == "overall" else "feedback"
+        return Evidence(kind, int(known.n), known.quality, *wilson(known.quality, known.n), asked.board.scores.as_of)
+    is_learned = asked.view.is_learned
+    found = interval(asked.board, known.groups, model, is_learned=is_learned) if known.basis else None
     if found is None or asked.board.scores is None:
         return None
-    kind, n, low, high = found
-    return Evidence(kind, n, known.quality, low, high, asked.board.scores.as_of)
+    kind, n, low, high, own_share, basis = found
+    return Evidence(kind, n, known.quality, low, high, asked.board.scores.as_of, own_share, basis)
 
 
 def refusal(asked: Asked, field: str, name: str) -> str:
@@ -270,7 +311,8 @@ def _apart(high: float, low: float) -> str:
     return f"{high:.{digits}f} against {low:.{digits}f}"
 
 
-def _percent(share: float, figures: int = 0) -> str:
+def percent(share: float, figures: int = 0) -> str:
+    """A share of 1 as "12 %", with so many figures behind the point."""
     text = f"{share * 100:.{figures}f}"
     if figures == 0 and share not in (0, 1) and text in ("0", "100"):
         text = f"{share * 100:.1f}"

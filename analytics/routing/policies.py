@@ -8,8 +8,8 @@ A score is a weighted sum of values on 0..1, higher being better:
   three of input to one of output; `reliability`: 1 - failure rate. What is unknown of these earns nothing.
 
 Weights are divided by their sum. `default` is 0.3 x base priority + 0.7 x experience. With `fades_k` = k the priority's
-weight w fades to w k / (k + n) as evidence (n) grows, and the quality's grows by as much: `learned` is the default that
-fades so. Limits of all policies that are active for a question hold together; the most specific one's weights rank.
+weight w fades to w k / (k + n) as evidence (n, what the quality is worth in ratings) grows, and the quality's grows by as much:
+`learned` is the default that fades so. A policy that fades reads the shrunk experience, all others the plain means. Limits of all policies that are active for a question hold together; the most specific one's weights rank.
 """
 
 import json
@@ -58,6 +58,11 @@ class Policy:
     tie_delta: float | None = None
     problem: str | None = None
 
+    @property
+    def is_learned(self) -> bool:
+        """Whether it reads the shrunk experience: what fades by evidence does; the others read the plain means."""
+        return self.fades_k is not None
+
     @cached_property
     def key(self) -> tuple[str | None, ...]:
         return (self.name, *self.owner)
@@ -65,7 +70,7 @@ class Policy:
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {"weights": {"priority": 0.3, "quality": 0.7}},
-    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 10.0},
+    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 1.0},
     "cheapest": {"sort": "price"},
     "fastest": {"sort": "latency"},
     "best": {"weights": {"quality": 1.0}},
@@ -216,7 +221,7 @@ def normalised(weights: Weights) -> Weights:
 
 
 class Values(NamedTuple):
-    """What is scored, one array each: `priority`, `quality` and `n` (NaN: no experience), and the other three values."""
+    """What is scored, one array each: `priority`, `quality` and `n`, what that is worth in ratings (NaN: no experience), and the other three values."""
 
     priority: Floats
     quality: Floats

@@ -3,14 +3,13 @@
 ::
 
     <root>/CURRENT                    the name of the snapshot in force, one line
-    <root>/<snapshot_id>/manifest.json    {"snapshot_id", ..., "tables": {name: {"file", "sha256", "rows"}}}
+    <root>/<snapshot_id>/manifest.json    {"snapshot_id", ..., "tables": {name: {"file", "sha256", "rows"}}, "sha256"}
     <root>/<snapshot_id>/<table>.parquet | .arrow
 
 Publishers read back what they wrote with this same reader before they move the pointer.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from .seal import unseal
 
 MANIFEST = "manifest.json"
 _ATTEMPTS = 3  # a pointer that moves under each of three reads is a broken publisher, not a race
@@ -97,9 +98,11 @@ def read_snapshot(directory: Path, *, verify: bool = True, dictionaries: Sequenc
     directory = Path(directory)
     path = directory / MANIFEST
     try:
-        manifest = json.loads(_bytes_of(path))
+        manifest = unseal(_bytes_of(path))
     except ValueError as error:
-        raise SnapshotUnreadable("corrupt", path, f"the manifest is not JSON ({_brief(error)})") from error
+        raise SnapshotUnreadable(
+            "corrupt", path, f"the manifest is not what was published ({_brief(error)})"
+        ) from error
     entries = manifest.get("tables") if isinstance(manifest, dict) else None
     if not isinstance(entries, dict):
         raise SnapshotUnreadable("corrupt", path, "the manifest has no `tables` object")

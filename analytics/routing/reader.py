@@ -42,13 +42,17 @@ class Reader:
                 f"a column is not of the agreed type ({' '.join(str(error).split())[:200]})"
             ) from error
 
-    def table(self, name: str, columns: Sequence[str], *, optional: bool = False) -> pa.Table:
-        """The agreed columns of one table; without rows if it is `optional` and not there."""
+    def table(
+        self, name: str, columns: Sequence[str], *, further: Sequence[str] = (), optional: bool = False
+    ) -> pa.Table:
+        """The agreed columns of one table, the `further` ones if any of them is there; without rows if it is `optional` and not there."""
         if name not in self._published.tables:
             if optional:
                 return pa.table({column: pa.array([], pa.string()) for column in columns})
             raise self.unreadable(f"it has no table {name}")
         table = self._published.tables[name]
+        if any(column in table.column_names for column in further):
+            columns = (*columns, *further)
         missing = [column for column in columns if column not in table.column_names]
         if missing:
             raise self.unreadable(f"table {name} has no column {', '.join(missing)}")

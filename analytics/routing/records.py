@@ -20,7 +20,7 @@ Source = Literal["snapshot", "default", "none"]
 SORTS = get_args(Sort)
 TIERS: tuple[Tier, ...] = get_args(Tier)  # from cheap to dear
 
-_TEXTS = ("task", "domain", "agent", "tenant", "role", "user", "policy", "model_type")
+_TEXTS = ("task", "domain", "agent", "tenant", "role", "user", "policy", "model_type", "session", "session_model")
 _NAME_LISTS = ("need", "allow", "deny", "only", "ignore", "tools", "attachments")
 _OPEN_LISTS = ("allow", "only")  # None: everything; empty: nothing
 _WHOLE_NUMBERS = ("input_tokens", "output_tokens", "min_context", "min_samples")
@@ -75,7 +75,8 @@ class RouteQuery:
     the data for a limit does not pass it, unless `allow_unknown`. An empty `allow` or `only` allows nothing. `policy` names
     a stored policy instead of the one active for `user`, `agent` or `tenant`; `weights` (priority, quality, latency, cost,
     reliability) replace the policy's; `sort` ranks by one figure instead. `top` is how many models to name, fallbacks
-    included. Raises `ValueError` naming the field and the value.
+    included. `session` is the caller's id of a conversation that is to stay with one model; `session_model` the key of the model that it
+    has had so far, where the caller knows it (`sticky` says how long it is kept). Raises `ValueError` naming the field and the value.
     """
 
     task: str | None = None
@@ -111,6 +112,8 @@ class RouteQuery:
     top: int = 3
     allow_unknown: bool = False
     model_type: str = "chat"
+    session: str | None = None
+    session_model: str | None = None
     limits: tuple[tuple[str, Any], ...] = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
@@ -169,6 +172,8 @@ class RouteQuery:
             raise _wrong("top", self.top, f"a whole number from 1 to {_MOST}")
         if type(self.allow_unknown) is not bool:
             raise _wrong("allow_unknown", self.allow_unknown, "true or false")
+        if self.session_model is not None and self.session is None:
+            raise _wrong("session", None, "given together with session_model")
         if (self.input_tokens is None) != (self.output_tokens is None):
             missing, given = (
                 ("input_tokens", "output_tokens") if self.input_tokens is None else ("output_tokens", "input_tokens")
@@ -197,7 +202,9 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the experience rests on: `n` ratings or graded answers (`kind`: feedback, benchmark or mixed), their mean
-    `quality` with its 95 % interval `low`..`high`, and the time `as_of` which they were scored.
+    `quality` with its 95 % interval `low`..`high`, and the time `as_of` which they were scored. Of a quality that was shrunk to
+    broader evidence (under `learned`), `own_share` is how much of it those ratings make up and `basis` what most of it rests on: agent_ratings,
+    tenant_ratings, ratings, overall, domain_benchmarks or priority; None of a plain mean.
     """
 
     kind: str
@@ -206,6 +213,8 @@ class Evidence:
     low: float | None
     high: float | None
     as_of: datetime
+    own_share: float | None = None
+    basis: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

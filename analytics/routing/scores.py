@@ -9,8 +9,10 @@ Rows of `routing_scores` that the lookup uses, one per model and group:
 - scope `domain`, `task_type` a domain: graded answers of everyone
 
 `quality` lies on 0..1, `quality_n` is how much it rests on (more than 0 to count), `quality_se` its standard error (null: the
-widest possible), `quality_low` and `quality_high` its interval, `evidence` one of `EVIDENCE`. Shrinking and decay are the
-scorer's: the lookup takes quality as published.
+widest possible), `quality_low` and `quality_high` its interval, `evidence` one of `EVIDENCE`. These are plain means.
+`learned_quality` and its `learned_n`, `learned_se`, `learned_low`, `learned_high` are the same shrunk to broader evidence, recent
+evidence counting more: shrinking and decay are the scorer's, and policies that fade read these. `own_share` of it rests on the
+row's own ratings, `learned_basis` says what most of it rests on. A snapshot without these columns has the plain means alone.
 """
 
 from collections.abc import Mapping
@@ -35,6 +37,7 @@ MEASURED = (
 )
 _SHARES = {"failure_rate"}  # lie on 0..1
 _KEYS = ("scope", "task_type", "agent", "tenant_id")
+_LEARNED = ("learned_quality", "learned_n", "learned_se", "learned_low", "learned_high", "own_share", "learned_basis")
 _COLUMNS = (
     *("model", *_KEYS, "quality", "quality_n", "quality_se", "quality_low", "quality_high", "evidence", *MEASURED),
     "last_seen",
@@ -52,15 +55,22 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Experience:
-    """The rows of all groups: parallel columns, by group and then `model` (a place in the snapshot's list)."""
+    """The rows of all groups: parallel columns, by group and then `model` (a place in the snapshot's list).
 
+    `n` is an exact count, `worth` what the quality is worth in ratings (the same where it is a plain mean).
+    """
+
+    groups: "Groups"
     model: NDArray[np.int32]
     quality: Floats
     n: Floats
+    worth: Floats
     se: Floats
     low: Floats
     high: Floats
     evidence: NDArray[np.int8]
+    basis: pa.Array | None = None
+    own_share: Floats | None = None
 
 
 class Groups:
@@ -92,8 +102,8 @@ class Scores:
     as_of_s: float
     is_simulated: bool
     models: pa.Array
-    groups: Groups
     experience: Experience
+    learned: Experience
     measured: Mapping[str, Floats]
     last_seen: Floats
 
@@ -106,7 +116,7 @@ def decode_scores(published: Published, home: Path) -> Scores:
 
 
 def _scores(reader: Reader, snapshot_id: str) -> Scores:
-    table = reader.table("routing_scores", _COLUMNS)
+    table = reader.table("routing_scores", _COLUMNS, further=_LEARNED)
     models, names = encoded(table, "model")
     groups, combined, overall = _combined(table)
     _no_twins(reader, models, combined)
@@ -117,20 +127,12 @@ def _scores(reader: Reader, snapshot_id: str) -> Scores:
         )
         for name in MEASURED
     }
-    quality, n = floats(table, "quality", high=1), floats(table, "quality_n")
-    order = np.flatnonzero(~np.isnan(quality) & (n > 0))
-    order = order[np.lexsort((models[order], combined[order]))]
-    unique, starts = np.unique(combined[order], return_index=True)
-    se = floats(table, "quality_se")[order]
-    experience = Experience(
-        models[order].astype(np.int32),
-        quality[order],
-        n[order],
-        np.where(np.isnan(se), 0.5 / np.sqrt(n[order]), se),  # unknown: the widest that a mean on 0..1 can have
-        floats(table, "quality_low", high=1)[order],
-        floats(table, "quality_high", high=1)[order],
-        _evidence(table)[order],
-    )
+    plain = _experience(table, models, combined, groups)
+    learned = plain
+    if _LEARNED[0] in table.column_names:
+        # A task's learned quality has every evidence in it, so that there is no second one of benchmarks alone.
+        groups, combined, _ = _combined(table, apart=False)
+        learned = _experience(table, models, combined, groups, prefix="learned")
     as_of = reader.time("as_of")
     return Scores(
         snapshot_id=snapshot_id,
@@ -138,20 +140,52 @@ def _scores(reader: Reader, snapshot_id: str) -> Scores:
         as_of_s=as_of.timestamp(),
         is_simulated=reader.meta("is_simulated", None, lambda value: isinstance(value, bool)),
         models=pa.array(names, pa.string()),
-        groups=Groups(groups, unique, np.append(starts, len(order))),
-        experience=experience,
+        experience=plain,
+        learned=learned,
         measured=figures,
         last_seen=_last_seen(table, models, len(names)),
     )
 
 
-def _combined(table: pa.Table) -> tuple[tuple[Mapping[str | None, int], ...], Codes, NDArray[np.bool_]]:
+def _experience(
+    table: pa.Table,
+    models: Codes,
+    combined: Codes,
+    groups: tuple[Mapping[str | None, int], ...],
+    prefix: str = "quality",
+) -> Experience:
+    """The rows that say something, by group and model: of plain means, or of what was `learned`."""
+    is_plain = prefix == "quality"
+    quality = floats(table, "quality" if is_plain else "learned_quality", high=1)
+    worth, exact = floats(table, f"{prefix}_n"), floats(table, "quality_n")
+    order = np.flatnonzero(~np.isnan(quality) & (worth > 0))
+    order = order[np.lexsort((models[order], combined[order]))]
+    unique, starts = np.unique(combined[order], return_index=True)
+    n, se = worth[order], floats(table, f"{prefix}_se")[order]
+    return Experience(
+        Groups(groups, unique, np.append(starts, len(order))),
+        models[order].astype(np.int32),
+        quality[order],
+        np.nan_to_num(exact[order]),
+        n,
+        np.where(np.isnan(se), 0.5 / np.sqrt(n), se),  # unknown: the widest that a mean on 0..1 can have
+        floats(table, f"{prefix}_low", high=1)[order],
+        floats(table, f"{prefix}_high", high=1)[order],
+        _evidence(table)[order],
+        None if is_plain else cast(table, "learned_basis", pa.string()).take(pa.array(order)),
+        None if is_plain else floats(table, "own_share", high=1)[order],
+    )
+
+
+def _combined(
+    table: pa.Table, *, apart: bool = True
+) -> tuple[tuple[Mapping[str | None, int], ...], Codes, NDArray[np.bool_]]:
     """One number for each row's group, what its four parts stand for, and which rows are of `overall` and everyone."""
     columns = [encoded(table, name) for name in _KEYS]
     scopes, scope_names = columns[0]
     places: list[dict[str | None, int]] = [{name: code for code, name in enumerate(values)} for _, values in columns]
     task, benchmarks = places[0].get("task", -1), places[0].setdefault("task_benchmarks", len(scope_names))
-    graded = (scopes == task) & (_evidence(table) == EVIDENCE.index("benchmark"))
+    graded = apart & (scopes == task) & (_evidence(table) == EVIDENCE.index("benchmark"))
     combined = np.where(graded, benchmarks, scopes)
     for (codes, _), place in zip(columns[1:], places[1:], strict=True):
         combined = combined * max(len(place), 1) + codes

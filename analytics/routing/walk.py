@@ -116,7 +116,7 @@ def _floor(asked: Asked, hit: Ranked) -> float:
         return score
     delta = asked.tie_delta
     widest = max(min(delta, 2 * (delta - best.se / SQRT_TAU)), 0.0)
-    reach: float = policies.quality_weight(asked.policy, best.n) * widest + ROUNDING
+    reach: float = policies.quality_weight(asked.policy, best.worth) * widest + ROUNDING
     return score - reach
 
 

@@ -1,6 +1,6 @@
 """Scores from evidence: the SQL of `sql/scoring` over the lake, checked, and published whole or not at all."""
 
-from analytics.scoring.build import POINTERS, PUBLISHED, ScoreReport, score
+from analytics.scoring.build import POINTERS, PUBLISHED, ScoreReport, VoteCaps, score
 from analytics.scoring.configuration import publish_configuration
 from analytics.scoring.publish import publish, remove_old
 from analytics.scoring.writeback import write_back
@@ -9,6 +9,7 @@ __all__ = [
     "POINTERS",
     "PUBLISHED",
     "ScoreReport",
+    "VoteCaps",
     "publish",
     "publish_configuration",
     "remove_old",

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,18 +64,44 @@ class ScoreReport:
         return (*self.corrupt, *self.warnings)
 
 
-def score(lake: Lake, scoring_dir: Path, as_of: datetime, *, full: bool = False) -> ScoreReport:
-    """Refresh the scores as of a moment and publish them; `full` adds everything up anew.
+HALF_LIFE_DAYS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class VoteCaps:
+    """How much of everyone's ratings of a model at a task one user and one tenant can make up (shares, 0..1; 1: all of it), and how
+    many of them count in any case (of a tenant's, no more than the others' together).
+    """
+
+    user_share: float = 0.2
+    user_votes: int = 5
+    tenant_share: float = 0.2
+    tenant_votes: int = 10
+
+
+def score(
+    lake: Lake,
+    scoring_dir: Path,
+    as_of: datetime,
+    *,
+    full: bool = False,
+    half_life_days: float = HALF_LIFE_DAYS,
+    caps: VoteCaps = VoteCaps(),
+) -> ScoreReport:
+    """Refresh the scores as of a moment and publish them; `full` adds everything up anew; a rating counts half as much
+    in the learned experience every `half_life_days`; `caps` keep anybody from shouting others down.
 
     A kind of evidence (real, simulated) is published when some of it counts, or once did: then without rows. Every check runs on both
     before either is published. Raises LeaseHeld, CheckFailed, Corrupt (the lake's manifest), ValueError (`as_of` without a
-    time zone), OSError; the old snapshots stay then.
+    time zone, or a half-life of no length), OSError; the old snapshots stay then.
     """
+    if not half_life_days > 0:
+        raise ValueError(f"half_life_days is {half_life_days}; it must be more than 0")
     if as_of.tzinfo is None:
         raise ValueError(f"as_of {as_of.isoformat()} has no time zone")
     begun = time.monotonic()
     with lake.lease():
-        run = _Run(lake, Path(scoring_dir), as_of.astimezone(UTC))
+        run = _Run(lake, Path(scoring_dir), as_of.astimezone(UTC), {"half_life_days": half_life_days, **asdict(caps)})
         try:
             scored = run.score(full=full)
         except StateDamaged:
@@ -106,7 +132,8 @@ class _Run:
 
     work: Work
 
-    def __init__(self, lake: Lake, directory: Path, as_of: datetime) -> None:
+    def __init__(self, lake: Lake, directory: Path, as_of: datetime, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
         self._lake, self.directory, self._as_of = lake, directory, as_of
         self._manifest = lake.manifest()
         self._read: list[str] = []
@@ -147,7 +174,7 @@ class _Run:
 
     def values(self, kind: bool) -> dict[str, Any]:
         """What the SQL of that kind wants bound."""
-        return {"is_simulated": kind, "as_of": self._as_of}
+        return {"is_simulated": kind, "as_of": self._as_of, **self._settings}
 
     def meta(self, kind: bool) -> dict[str, Any]:
         """What the snapshot's manifest says besides its tables."""

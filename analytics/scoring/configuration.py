@@ -9,7 +9,9 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import pyarrow as pa
+from filelock import FileLock
 
+from analytics.durable import make_directory
 from analytics.routing.policies import decode_policies
 from analytics.routing.published import SnapshotUnreadable, read_published
 from analytics.routing.tasks import decode_tasks
@@ -45,6 +47,7 @@ _AGENT_MODELS = pa.schema(
         ("priority_override", pa.int64()),
     ]
 )
+_SET_FOR_AGENTS = ("agent_id", "model_id", "tenant_id", "is_enabled", "priority_override")
 _TASK_DOMAINS = pa.schema([("task_type", pa.string()), ("domain", pa.string())])
 # What the lookup reads beside these where it is there (absent: the presets serve, nobody is restricted).
 _FURTHER = {
@@ -90,16 +93,9 @@ def publish_configuration(
     `policies` are weights by policy name, `tie_delta` is in quality (0..1). Stored policies (`routing_configs`
     of one `environment`) go along with their owners. `further` holds rows of `allowed_models` (all that a tenant, or a role of
     it, may use) and of `task_types` (more rows for task detection). Raises `ValueError` for `policies` or task types that make
-    no sense, so that no lookup ever sees them, and what the store and `publish` raise.
+    no sense, so that no lookup ever sees them, and what the store and `publish` raise. Of several at once the last to read is
+    the last to publish: what somebody switched off does not come back by one who read before.
     """
-    tables = {
-        "models": _models(store),
-        "agent_models": pa.Table.from_pylist(_agent_models(store), schema=_AGENT_MODELS),
-        "task_domains": pa.Table.from_pylist(
-            _sorted(store.read_all("task_domains"), "task_type", "domain"), schema=_TASK_DOMAINS
-        ),
-        **_further({"policies": _policies(store, environment), **further}),
-    }
     decode_policies(policies)
     decode_tasks(further.get("task_types", ()))
     meta = {
@@ -109,9 +105,24 @@ def publish_configuration(
         "tie_delta": tie_delta,
         "stale_after_s": stale_after_s,
     }
-    if (unchanged := _current(directory, tables, meta)) is not None:
-        return unchanged
-    return publish(directory, tables, {**meta, "as_of": datetime.now(UTC).isoformat()})
+    with FileLock(make_directory(Path(directory)) / ".configuration.lock"):
+        tables = _tables(store, environment, further)
+        if (unchanged := _current(directory, tables, meta)) is not None:
+            return unchanged
+        return publish(directory, tables, {**meta, "as_of": datetime.now(UTC).isoformat()})
+
+
+def _tables(
+    store: Dimensions, environment: str, further: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, pa.Table]:
+    return {
+        "models": _models(store),
+        "agent_models": pa.Table.from_pylist(_agent_models(store), schema=_AGENT_MODELS),
+        "task_domains": pa.Table.from_pylist(
+            _sorted(store.read_all("task_domains"), "task_type", "domain"), schema=_TASK_DOMAINS
+        ),
+        **_further({"policies": _policies(store, environment), **further}),
+    }
 
 
 def _further(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, pa.Table]:
@@ -161,7 +172,7 @@ def _models(store: Dimensions) -> pa.Table:
 
 
 def _agent_models(store: Dimensions) -> list[dict[str, Any]]:
-    enabled = store.read_all("agent_models")
+    enabled = store.select("agent_models", columns=_SET_FOR_AGENTS).items
     if not enabled:
         return []
     agents = {row["id"]: row for row in store.read_all("agents")}

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from analytics.durable import make_directory, replace_file, sync_directory, sync_file
 from analytics.routing.published import MANIFEST, SnapshotUnreadable, read_pointer, read_snapshot
+from analytics.routing.seal import seal
 
 KEPT = 3  # snapshots that stay whatever their age, and one that is younger than
 GRACE = timedelta(hours=1)
@@ -100,7 +101,7 @@ def _unused_id(root: Path, snapshot_id: str) -> str:
 def _write_whole(root: Path, snapshot_id: str, data: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
     draft = root / f"{_DRAFT}{snapshot_id}"
     draft.mkdir()
-    document = json.dumps(manifest, sort_keys=True, indent=1).encode()
+    document = seal(manifest)
     for name, content in {**{f"{name}.parquet": content for name, content in data.items()}, MANIFEST: document}.items():
         (draft / name).write_bytes(content)
         sync_file(draft / name)

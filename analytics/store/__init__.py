@@ -1,5 +1,6 @@
 """Where rows are kept: the `Store` protocol, SQLite behind it, and the spool through which results land."""
 
+from analytics.store.budgets import Reservation
 from analytics.store.protocol import Actor, Batch, CatalogChange, Landing, Page, PolicyOwner, Store, Tally
 from analytics.store.rows import Row, from_text, new_id, now_text, stable_id, to_text
 from analytics.store.run_spool import RunSpool
@@ -14,6 +15,7 @@ __all__ = [
     "Page",
     "PolicyOwner",
     "Recovery",
+    "Reservation",
     "Row",
     "RunSpool",
     "Spool",

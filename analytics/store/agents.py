@@ -1,7 +1,8 @@
 """Which models an agent may use, changed in SQLite inside a transaction that the store opened."""
 
+import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analytics.errors import BadRows, UnknownName
@@ -65,39 +66,40 @@ def set_models(
     key, wanted, moment = prepared(agent, changes, at)
     if not wanted:
         return []
-    models = [_model_id(connection, change["model"]) for change in wanted]
+    models = {change["model"]: _model_id(connection, change["model"]) for change in wanted}
     agent_id, owner = _agent(connection, key, tenant, moment)
-    rows = []
-    for model_id, change in zip(models, wanted, strict=True):
-        before = _row(connection, agent_id, model_id)
-        now = _UNSET | (_settings(before) if before else {}) | change
-        is_changed = before is None or _settings(before) != _settings(now)
-        if is_changed:
-            connection.execute(
-                "insert into agent_models (id, agent_id, model_id, tenant_id, is_enabled, priority_override, enabled_by, enabled_at) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (agent_id, model_id) do update set is_enabled = excluded.is_enabled, "
-                "priority_override = excluded.priority_override, enabled_by = excluded.enabled_by, enabled_at = excluded.enabled_at",
-                (
-                    new_id(),
-                    agent_id,
-                    model_id,
-                    owner,
-                    now["is_enabled"],
-                    now["priority_override"],
-                    mended(actor.id),
-                    moment,
-                ),
+    before = _rows(connection, agent_id, models.values())
+    changed: dict[str, tuple[Row | None, Row]] = {}
+    for change in wanted:
+        was = before.get(models[change["model"]])
+        now = _settings(_UNSET | (was or {}) | change)
+        if was is None or _settings(was) != now:
+            changed[change["model"]] = was, now
+    connection.executemany(
+        "insert into agent_models (id, agent_id, model_id, tenant_id, is_enabled, priority_override, enabled_by, enabled_at) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (agent_id, model_id) do update set is_enabled = excluded.is_enabled, "
+        "priority_override = excluded.priority_override, enabled_by = excluded.enabled_by, enabled_at = excluded.enabled_at",
+        (
+            (
+                new_id(),
+                agent_id,
+                models[model],
+                owner,
+                now["is_enabled"],
+                now["priority_override"],
+                mended(actor.id),
+                moment,
             )
-        after = _row(connection, agent_id, model_id)
-        assert after is not None, "it was there, or was written"
-        rows.append(after)
-        if is_changed:
-            named = {"agent": key, "model": change["model"]}
-            told = (None if before is None else named | _settings(before), named | _settings(after))
-            audit.record(
-                connection, actor, "set_agent_models", ("agent_models", after["id"]), told, tenant=owner, at=moment
-            )
-    return rows
+            for model, (_, now) in changed.items()
+        ),
+    )
+    after = _rows(connection, agent_id, models.values())
+    for model, (was, now) in changed.items():
+        named = {"agent": key, "model": model}
+        told = (None if was is None else named | _settings(was), named | now)
+        subject = ("agent_models", after[models[model]]["id"])
+        audit.record(connection, actor, "set_agent_models", subject, told, tenant=owner, at=moment)
+    return [after[models[change["model"]]] for change in wanted]
 
 
 def _settings(row: Row) -> Row:
@@ -123,7 +125,11 @@ def _agent(connection: sqlite3.Connection, key: str, tenant: str | None, moment:
     return agent_id, owner
 
 
-def _row(connection: sqlite3.Connection, agent_id: str, model_id: str) -> Row | None:
-    found = connection.execute("select * from agent_models where agent_id = ? and model_id = ?", (agent_id, model_id))
-    rows = from_sqlite(schema.table("agent_models"), [column[0] for column in found.description], found.fetchall())
-    return rows[0] if rows else None
+def _rows(connection: sqlite3.Connection, agent_id: str, models: Iterable[str]) -> dict[str, Row]:
+    """What is set for an agent of these models, by the model's id."""
+    found = connection.execute(
+        "select * from agent_models where agent_id = ? and model_id in (select value from json_each(?))",
+        (agent_id, json.dumps(list(models))),
+    )
+    names = [column[0] for column in found.description]
+    return {row["model_id"]: row for row in from_sqlite(schema.table("agent_models"), names, found.fetchall())}

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+from analytics.store.budgets import RESERVED_S, Reservation
 from analytics.store.pricing import PriceLimits
 from analytics.store.rows import Row
+from analytics.store.sessions import SESSION_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,55 @@ class Store(Protocol):
         """Put one version (None: the newest) of an owner's policy in force in place of the one that was; its row. Audited.
 
         At any time at most one of an owner's is active in an environment. UnknownName lists those that the owner has.
+        """
+
+    def reserve_budget(
+        self,
+        reservation_id: str,
+        cost_usd: float,
+        *,
+        tenant: str,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        model: str | None = None,
+        at: str | None = None,
+        ttl_s: float = RESERVED_S,
+    ) -> Reservation:
+        """Reserve what a call is expected to cost in every budget that holds for the caller, or in none; call only if it `is_granted`.
+
+        Budgets hold by tenant, user and agent, for a day, a month (UTC) or altogether; a session may have one of its own. A budget
+        may also limit the requests of an hour. `reservation_id` is a UUID of the caller's: asked again, it gets what was reserved.
+        A reservation that nobody settled for `ttl_s` seconds is released when the tenant reserves next. `at` is the time of
+        asking (None: now). Amounts are kept to a billionth of a dollar. BadRows if the id is another tenant's.
+        """
+
+    def settle_budget(self, reservation_id: str, cost_usd: float | None, *, at: str | None = None) -> Reservation:
+        """Count what a reserved call cost instead of what was reserved; None: it was not made, which releases the reservation.
+
+        The actual cost may be more than what was reserved: it is recorded all the same, and the answer's `exceeded_usd` and `over` say
+        so. It counts in the period in which it was reserved, also if the reservation expired meanwhile. What was settled once
+        stays so. UnknownName if nothing was reserved under this id, or more than 30 days ago.
+        """
+
+    def touch_session(
+        self,
+        session_id: str,
+        *,
+        tenant: str | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+        policy: str | None = None,
+        preferences: Mapping[str, Any] | None = None,
+        budget_usd: float | None = None,
+        at: str | None = None,
+        ttl_s: float = SESSION_S,
+    ) -> Row:
+        """Note a request of a session, which begins with its first, and return its row; what is None is left as it is.
+
+        The session is over when nobody touched it for `ttl_s` seconds: it then forgets its `model`, but not what it spent. BadRows if it is
+        another user's.
         """
 
     def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:

@@ -20,7 +20,7 @@ Kind = Literal["text", "integer", "real", "boolean", "json", "time"]
 
 _BOOLEANS = {"success", "correct", "cache_hit", "connection_reused"}  # and whatever begins with is_
 _JSON = {
-    "candidates", "capabilities", "conversation_context", "details", "domains", "dropped_parameters", "evidence", "fallbacks",
+    "candidates", "capabilities", "conversation_context", "details", "domains", "dropped_parameters", "evidence", "fallbacks", "holds",
     "metadata", "new_value", "old_value", "parts", "preferences", "rate_limits", "reason_codes", "reasons", "rejected",
     "rejected_parameters", "request", "response", "route_query", "rules", "tags", "tools_used",
 }  # fmt: skip

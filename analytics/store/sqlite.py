@@ -19,11 +19,13 @@ import uuid_utils
 
 from analytics.durable import make_directory, sync_directory
 from analytics.errors import BadRows, SchemaMismatch, StoreUnavailable, UnknownName
-from analytics.store import agents, catalog_sync, feedback, landing, policies, schema
+from analytics.store import agents, budgets, catalog_sync, feedback, landing, policies, schema, sessions
+from analytics.store.budgets import RESERVED_S, Reservation
 from analytics.store.pricing import PriceLimits
 from analytics.store.protocol import Actor, Batch, CatalogChange, Landing, Page, PolicyOwner, Tally
 from analytics.store.rows import Row, clean, from_sqlite, id_number, mended, now_text, to_sqlite
 from analytics.store.schema import Table
+from analytics.store.sessions import SESSION_S
 
 _LAST = 2**63 - 1
 _EXPIRED_AT_ONCE = 10_000  # rows a transaction: landings need not wait long
@@ -239,6 +241,37 @@ class SqliteStore:
     ) -> Row:
         with self._transaction() as connection:
             return policies.activate(connection, name, version, owner, actor, at)
+
+    def reserve_budget(
+        self, reservation_id: str, cost_usd: float, *, tenant: str, user: str | None = None, agent: str | None = None,
+        session: str | None = None, model: str | None = None, at: str | None = None, ttl_s: float = RESERVED_S,
+    ) -> Reservation:  # fmt: skip
+        asked = budgets.prepared(
+            {"id": reservation_id, "tenant_id": tenant, "user_id": user, "agent_id": agent, "session_id": session, "model": model,
+             "cost_usd": cost_usd, "created_at": at},
+            ttl_s,
+        )  # fmt: skip
+        moment = asked.pop("created_at")
+        with self._transaction() as connection:
+            return budgets.reserve(connection, asked, moment, ttl_s)
+
+    def settle_budget(self, reservation_id: str, cost_usd: float | None, *, at: str | None = None) -> Reservation:
+        asked = budgets.settlement(reservation_id, cost_usd, at)
+        with self._transaction() as connection:
+            return budgets.settle(connection, asked)
+
+    def touch_session(
+        self, session_id: str, *, tenant: str | None = None, user: str | None = None, agent: str | None = None,
+        model: str | None = None, policy: str | None = None, preferences: Mapping[str, Any] | None = None,
+        budget_usd: float | None = None, at: str | None = None, ttl_s: float = SESSION_S,
+    ) -> Row:  # fmt: skip
+        asked = sessions.prepared(
+            {"session_id": session_id, "tenant_id": tenant, "user_id": user, "agent_id": agent, "model": model, "policy": policy,
+             "preferences": preferences, "budget_usd": budget_usd, "last_activity_at": at},
+            ttl_s,
+        )  # fmt: skip
+        with self._transaction() as connection:
+            return sessions.touch(connection, asked, ttl_s)
 
     def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:
         moment = clean(schema.expirable(table), {"created_at": before}, "expire", whole=False)["created_at"]

@@ -12,18 +12,23 @@ from typing import Any, Literal, Self
 from analytics import sqlfiles
 from analytics.errors import BadRows, SchemaMismatch, UnknownName
 from analytics.store import (
+    budgets,
     feedback,
     migrate_postgres,
     policies,
     schema,
+    sessions,
+    supabase_budgets,
     supabase_bulk,
     supabase_catalog,
     supabase_steering,
 )
+from analytics.store.budgets import RESERVED_S, Reservation
 from analytics.store.pricing import PriceLimits
 from analytics.store.protocol import Actor, Batch, CatalogChange, Landing, Page, PolicyOwner, Tally
 from analytics.store.rows import Row, clean, mended
 from analytics.store.schema import Table
+from analytics.store.sessions import SESSION_S
 from analytics.store.supabase_bulk import Copied
 from analytics.store.supabase_rows import (
     ROWS_AT_ONCE,
@@ -283,6 +288,50 @@ class SupabaseStore:
         self, name: str, *, version: int | None = None, owner: PolicyOwner, actor: Actor, at: str | None = None
     ) -> Row:
         return supabase_steering.activate_policy(self, name, version, owner, actor, at)
+
+    def reserve_budget(
+        self,
+        reservation_id: str,
+        cost_usd: float,
+        *,
+        tenant: str,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        model: str | None = None,
+        at: str | None = None,
+        ttl_s: float = RESERVED_S,
+    ) -> Reservation:
+        asked = budgets.prepared(
+            {"id": reservation_id, "tenant_id": tenant, "user_id": user, "agent_id": agent, "session_id": session, "model": model,
+             "cost_usd": cost_usd, "created_at": at},
+            ttl_s,
+        )  # fmt: skip
+        return supabase_budgets.reserve(self, asked, asked["created_at"], ttl_s)
+
+    def settle_budget(self, reservation_id: str, cost_usd: float | None, *, at: str | None = None) -> Reservation:
+        return supabase_budgets.settle(self, budgets.settlement(reservation_id, cost_usd, at))
+
+    def touch_session(
+        self,
+        session_id: str,
+        *,
+        tenant: str | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+        policy: str | None = None,
+        preferences: Mapping[str, Any] | None = None,
+        budget_usd: float | None = None,
+        at: str | None = None,
+        ttl_s: float = SESSION_S,
+    ) -> Row:
+        asked = sessions.prepared(
+            {"session_id": session_id, "tenant_id": tenant, "user_id": user, "agent_id": agent, "model": model, "policy": policy,
+             "preferences": preferences, "budget_usd": budget_usd, "last_activity_at": at},
+            ttl_s,
+        )  # fmt: skip
+        return supabase_budgets.touch(self, asked, ttl_s)
 
     def expire(self, table: str, before: str, watermark: int | None, *, dry_run: bool = False) -> int:
         shape = schema.expirable(table)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from analytics.store import Row, new_id, now_text
 from flows import render
 from flows.commands.options import Json
 from flows.errors import UsageError
@@ -58,11 +57,11 @@ def feedback(
     json: Json = False,
 ) -> None:
     """Rate one answer, by a number or by what its reader did."""
-    from analytics.events import ModelNames
+    from analytics.ratings import record_rating
 
     if (rating is None) == (signal is None):
         raise UsageError("Give either --rating or --signal.")
-    given: dict[str, str | float | None] = {
+    given = {
         "model": model,
         "task_type": task,
         "agent_id": agent,
@@ -70,18 +69,8 @@ def feedback(
         "rating": rating,
         "signal": signal,
     }
-    row: Row = {
-        "id": new_id(),
-        "message_id": message_id,
-        "created_at": now_text(),
-        "feedback_type": "explicit" if signal is None else "implicit",
-    }
-    row |= {name: value for name, value in given.items() if value is not None}
     with open_store(load_settings()) as store:
-        names = ModelNames(store.read_all("catalog"))
-        if model and not names.knows(model):
-            raise UsageError(f"There is no model '{model}'; 'scorehouse models list' shows those that are there.")
-        recorded = store.submit_feedback(names.resolve(row) if model else row)
+        recorded = record_rating(store, message_id, given)
     if json:
         render.show_json(recorded)
     render.say(f"Recorded {recorded['rating']} for {recorded['model']}; it counts from the next 'scorehouse score' on.")

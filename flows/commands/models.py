@@ -1,14 +1,14 @@
 """`scorehouse models`: what providers serve, and what is done with it."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from analytics.errors import BadRows
-from analytics.store import Row, Store, new_id, now_text, stable_id
+from analytics.store import new_id, now_text, stable_id
 from flows import render
+from flows.commands.choosing import OfProvider, OfTier, WithCapability, check_words, matching
 from flows.commands.options import Json
 from flows.commands.rows import ModelKey, find_row, publish, show_row, whose
 from flows.commands.running import run_job
@@ -21,8 +21,6 @@ from providers.entries import cost_tier as tier_of
 
 models = typer.Typer(no_args_is_help=True, help="Models: list, show, sync, add, set, enable, disable.")
 
-_TIERS = ("free", "low", "standard", "premium")
-_TIER_NAMES = "free, low, standard or premium"
 _SHOWN = {"context_window": "ctx_length"}  # an override's column, and the catalog's name for it
 _NAMED = 10  # models that are named in a sentence; of more there is the number
 _LISTED = {
@@ -32,11 +30,6 @@ _LISTED = {
 }  # fmt: skip  # a column of the catalog -> its title in the table
 
 
-OfProvider = Annotated[str | None, typer.Option("--provider", help="Only this provider's.")]
-OfTier = Annotated[str | None, typer.Option("--cost-tier", help="Only this tier: free, low, standard or premium.")]
-WithCapability = Annotated[str | None, typer.Option("--capability", help="Only models that are known to have it.")]
-
-
 @models.command("list")
 def list_models(
     provider: OfProvider = None, cost_tier: OfTier = None, capability: WithCapability = None, json: Json = False
@@ -44,7 +37,7 @@ def list_models(
     """The catalog: what is available, what is active (benchmarked), what it costs (~: as a price library estimates)."""
     with open_store(load_settings()) as store:
         columns = None if json else (*_LISTED, "is_price_estimated")
-        rows = _matching(store, provider, cost_tier, capability, columns)
+        rows = matching(store, provider, cost_tier, capability, columns)
     if json:
         render.show_json_lines(rows)
         return
@@ -152,7 +145,7 @@ def add_model(
         raise UsageError(f"'{model}' is no model key: write provider/name.")
     if (input_price_per_m is None) != (output_price_per_m is None):
         raise UsageError("A price has two sides: give --input-price-per-m and --output-price-per-m, or neither.")
-    _check_words(cost_tier, capability, model_type)
+    check_words(cost_tier, capability, model_type)
     settings = load_settings()
     thresholds = TierThresholds(settings.catalog.low_below_usd_per_m, settings.catalog.standard_below_usd_per_m)
     input_price, output_price = (
@@ -200,7 +193,7 @@ def set_model(
     """Set what you know better than the provider; a sync never overwrites it."""
     if display_name is not None and not display_name.strip():
         raise UsageError("--display-name is empty.")
-    _check_words(cost_tier, capability, model_type, domain)
+    check_words(cost_tier, capability, model_type, domain)
     values = {
         "priority": priority, "cost_tier": cost_tier, "display_name": display_name, "context_window": context_window,
         "capabilities": dict.fromkeys(capability, "admin") if capability else None, "is_active": active, "model_type": model_type,
@@ -264,7 +257,7 @@ def _switch(
             find_row(store, "catalog", key, "model")
         columns = ("id", "model_id", "is_enabled", "capabilities")
         chosen = [
-            row for row in _matching(store, provider, cost_tier, capability, columns) if not named or row["id"] in named
+            row for row in matching(store, provider, cost_tier, capability, columns) if not named or row["id"] in named
         ]
         changed = [row for row in chosen if row["is_enabled"] != enabled]
         store.write(
@@ -280,41 +273,6 @@ def _switch(
     names = ", ".join(row["id"] for row in chosen) if len(chosen) <= _NAMED else f"{len(chosen)} models"
     already = len(chosen) - len(changed)
     render.say(f"{names}: {word}d{f' ({already} already)' if already else ''}.")
-
-
-def _matching(
-    store: Store,
-    provider: str | None,
-    cost_tier: str | None,
-    capability: str | None,
-    columns: Sequence[str] | None,
-) -> list[Row]:
-    """The models of the catalog that match all that is given, in the order of their keys."""
-    _check_words(cost_tier)
-    if provider:
-        find_row(store, "provider_registry", provider, "provider")
-    filters = {name: value for name, value in {"provider_id": provider, "cost_tier": cost_tier}.items() if value}
-    rows = store.select("catalog", filters, order="id", columns=columns).items
-    return [row for row in rows if not capability or capability in row["capabilities"]]
-
-
-def _check_words(
-    cost_tier: str | None,
-    capability: list[str] | None = None,
-    model_type: str | None = None,
-    domain: list[str] | None = None,
-) -> None:
-    """UsageError names the option that is no word of its kind."""
-    if cost_tier not in {None, *_TIERS}:
-        raise UsageError(f"--cost-tier '{cost_tier}' is not {_TIER_NAMES}.")
-    words = {
-        "capability": capability or [],
-        "model-type": [] if model_type is None else [model_type],
-        "domain": domain or [],
-    }
-    for name, given in words.items():
-        if not all(word.strip() for word in given):
-            raise UsageError(f"--{name} is empty.")
 
 
 def _forget_rejected(model: str) -> None:

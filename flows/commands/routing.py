@@ -1,16 +1,18 @@
 """`scorehouse route`: which model for this task, within these limits, and why."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows import render
+from flows.commands.limits import numbers
 from flows.commands.options import Json
 from flows.errors import UsageError
-from flows.settings import load_settings
+from flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from analytics.routing import RouteAnswer
+    from analytics.routing import Lookup, RouteAnswer, RouteQuery
 
 _NO_MODEL = 3
 
@@ -33,6 +35,10 @@ def route(
     only: Annotated[list[str] | None, typer.Option(help="Only this provider; repeatable.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Not this provider; repeatable.")] = None,
     max_tier: Annotated[str | None, typer.Option(help="At most free, low, standard or premium.")] = None,
+    max_price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="prompt=X,completion=Y", help="At most so many USD per 1M tokens of input, of output."),
+    ] = None,
     max_usd_per_query: Annotated[float | None, typer.Option(help="At most so much for one query.")] = None,
     input_tokens: Annotated[int | None, typer.Option(help="Expected input of the query.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="Expected output of the query.")] = None,
@@ -50,6 +56,12 @@ def route(
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="A limit on what is unknown of a model lets it pass.")
     ] = False,
+    log: Annotated[
+        bool, typer.Option("--log/--no-log", help="Keep the decision, so that 'explain' can tell it again.")
+    ] = True,
+    session: Annotated[
+        str | None, typer.Option(help="The conversation's id: it stays with one model as long as that costs little.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """The best model for a task within limits, with its reasons. Exit 3: no model passes, and what to relax."""
@@ -63,21 +75,38 @@ def route(
             task=task, message=message, tools=tuple(tool or ()), attachments=tuple(attachment or ()), domain=domain, agent=agent, tenant=tenant,
             user=user, role=role, policy=policy, need=tuple(need or ()), allow=tuple(allow) if allow else None,
             deny=tuple(deny or ()), only=tuple(only) if only else None, ignore=tuple(ignore or ()),
-            max_tier=max_tier, max_usd_per_query=max_usd_per_query, input_tokens=input_tokens,  # type: ignore[arg-type]  # checked inside
+            max_tier=max_tier, max_price=numbers("--max-price", max_price) if max_price else None, max_usd_per_query=max_usd_per_query, input_tokens=input_tokens,  # type: ignore[arg-type]  # checked inside
             output_tokens=output_tokens, min_context=min_context, max_ttft_p95_ms=max_ttft_p95_ms, max_latency_p95_ms=max_latency_p95_ms,
             min_tps=min_tps, max_failure_rate=max_failure_rate, min_quality=min_quality, min_samples=min_samples, max_age_s=max_age, sort=sort, top=top,  # type: ignore[arg-type]
-            allow_unknown=allow_unknown,
+            allow_unknown=allow_unknown, session=session,
         )  # fmt: skip
     except ValueError as error:
         raise UsageError(str(error)) from None
-    with Lookup.open(load_settings().home.path, watch=False) as lookup:
-        answer = lookup.route(query)
+    settings = load_settings()
+    with Lookup.open(settings.home.path, watch=False, log=log) as lookup:
+        answer = lookup.route(query) if session is None else _in_session(settings, lookup, query)
+    if lookup.log is not None and lookup.log.problem is not None:
+        render.say(f"{lookup.log.problem}.")
     if json:
         render.show_json(answer.to_dict())
     else:
         show_answer(answer)
     if answer.source == "none":
         raise typer.Exit(_NO_MODEL)
+
+
+def _in_session(settings: Settings, lookup: "Lookup", query: "RouteQuery") -> "RouteAnswer":
+    """The answer within a session that the store remembers: its policy and its model, and from now on the model answered."""
+    from flows.warehouse import open_store
+
+    assert query.session is not None
+    who: dict[str, Any] = {"tenant": query.tenant, "user": query.user, "agent": query.agent}
+    with open_store(settings) as store:
+        known = store.touch_session(query.session, **who)
+        answer = lookup.route(replace(query, session_model=known["model"], policy=query.policy or known["policy"]))
+        if answer.model is not None and answer.model != known["model"]:
+            store.touch_session(query.session, **who, model=answer.model)
+    return answer
 
 
 def show_answer(answer: "RouteAnswer") -> None:
@@ -103,6 +132,7 @@ def show_answer(answer: "RouteAnswer") -> None:
     snapshot = f"snapshot {answer.snapshot_id}" if answer.snapshot_id else "no snapshot"
     age = "" if answer.age_s is None else f", {answer.age_s:.0f} s old{' (stale)' if answer.is_stale else ''}"
     render.out.print("  ", render.plain(f"policy {answer.policy}, {kind} of {snapshot}{age}"), soft_wrap=True)
+    render.out.print("  ", render.plain(f"decision {answer.decision_id}"), soft_wrap=True)
 
 
 def _noun(kind: str) -> str:

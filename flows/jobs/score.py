@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import stamina
+from structlog.typing import FilteringBoundLogger
 
-from analytics.errors import LeaseHeld
+from analytics.errors import AnalyticsError, LeaseHeld
 from analytics.lake import Extraction, Lake
-from analytics.scoring import ScoreReport, score, write_back
+from analytics.scoring import ScoreReport, VoteCaps, score, write_back
+from analytics.store import Store
+from analytics.store.decisions import land_decisions
 from flows.jobs.benchmark import settle
 from flows.jobs.configuration import publish
 from flows.logs import open_log
@@ -64,14 +67,33 @@ def run_score(
     moment = as_of or datetime.now(UTC)
     with open_store(settings) as store:
         settle(open_spool(settings), store, log)
+        _land_decisions(settings, store, log)
         lake = Lake(settings.home.lake)
         extraction = _when_free(lambda: lake.extract(store), patience_s)
-        report = _when_free(lambda: score(lake, settings.home.scoring, moment, full=full), patience_s)
+        caps = VoteCaps(**settings.feedback.model_dump())
+        half_life = settings.scoring.half_life_days
+        report = _when_free(
+            lambda: score(lake, settings.home.scoring, moment, full=full, half_life_days=half_life, caps=caps),
+            patience_s,
+        )
         for problem in report.problems:
             log.error("scoring left something out", message=problem)
         write_back(store, report)
         publish(settings, store)
     return ScoreRun(extraction, report)
+
+
+def _land_decisions(settings: Settings, store: Store, log: FilteringBoundLogger) -> None:
+    """Bring the decisions that answering processes logged into the store; what cannot land is logged and never stops scoring."""
+    try:
+        done = land_decisions(settings.home.spool / "decisions", store)
+    except (AnalyticsError, OSError) as error:
+        log.error("routing decisions wait in the spool", message=str(error))
+        return
+    for where, why in done.refused:
+        log.error("the store refused a routing decision; it is set aside in the spool", id=where, message=why)
+    if done.dropped:
+        log.error("routing decisions were not logged: more came than could be written", decisions=done.dropped)
 
 
 def _when_free(step: Callable[[], T], patience_s: float) -> T:

@@ -1,6 +1,7 @@
 """Is the house in order? What can be reached, how fresh it is, and what waits."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -9,11 +10,13 @@ from analytics.errors import AnalyticsError
 from analytics.lake import EVENTS, Lake
 from analytics.lake.reconcile import last_reconciliation
 from analytics.routing.published import SnapshotUnreadable, read_published
-from analytics.store import Store, from_text
+from analytics.store import Store, from_text, now_text
+from flows.budgets import owner_of, shown
 from flows.freshness import freshness
 from flows.settings import Settings
 from flows.warehouse import open_spool, open_store
 
+_NEARLY = 0.8  # so much of a budget used is worth a word
 _RECONCILED_S = 2 * 86_400.0  # the comparison is daily
 State = Literal["ok", "empty", "waiting", "stale", "failed"]
 
@@ -54,6 +57,7 @@ def house_status(settings: Settings) -> HouseStatus:
                 _providers(store, now),
                 _prices(store),
                 _last_run(store, now),
+                _budgets(store),
                 _spool(settings),
                 _lake(settings, store),
                 _reconciliation(settings, now),
@@ -103,6 +107,37 @@ def _prices(store: Store) -> Part:
         detail += f"; {waiting} in quarantine: 'scorehouse prices list --quarantined'"
         return Part("prices", "waiting", detail, figures)
     return Part("prices", "ok" if active else "empty", detail, figures)
+
+
+def _budgets(store: Store) -> Part:
+    """Budgets that are used up, or nearly so: it is their purpose to refuse, so that is no failure."""
+    moment = now_text()
+    rows = [
+        shown(row, moment)
+        for row in store.select("budgets", {"is_active": True}, order="tenant_id,user_id,agent_id,period").items
+    ]
+    used = [(_used(row), row) for row in rows]
+    over = [f"{owner_of(row)} ({row['period']})" for share, row in used if share >= 1]
+    near = [f"{owner_of(row)} ({row['period']})" for share, row in used if _NEARLY <= share < 1]
+    figures = {"budgets": len(rows), "over": over, "near": near}
+    if not over and not near:
+        return Part(
+            "budgets",
+            "ok" if rows else "empty",
+            f"{len(rows)} set, none near its limit" if rows else "none set",
+            figures,
+        )
+    said = [f"{what}: {', '.join(names)}" for what, names in (("used up", over), ("nearly used up", near)) if names]
+    return Part("budgets", "waiting", "; ".join(said), figures)
+
+
+def _used(row: Mapping[str, Any]) -> float:
+    """The share of a budget that is used, of its USD or its requests, whichever is more; a limit of 0 is used up."""
+    pairs = [
+        (row["limit_usd"], row["spent_usd"] + row["reserved_usd"]),
+        (row["requests_per_hour"], row["hour_requests"]),
+    ]
+    return max((used / limit if limit else 1.0 for limit, used in pairs if limit is not None), default=0.0)
 
 
 def _last_run(store: Store, now: datetime) -> Part:

@@ -8,6 +8,7 @@ select
     model as model_name,
     task_type,
     agent_id,
+    tenant_id,
     cast(round(rating * 1e6) as bigint) as rating_micros,
     created_at,
     id

@@ -1,19 +1,30 @@
--- one row per model, task_type, agent; task_type null: all of them, agent null: everyone
+-- one row per model, task_type, tenant_id, agent; task_type null: all of them, tenant_id and agent null: everyone
+-- Plain means over all time, as they were given; learned_experience holds the shrunk and decaying ones.
 -- Ratings are what people and agents said, grades what the gold questions of the task's domains showed (of everyone only).
 -- The interval of a mean rating (95 %) is Wilson's, which also bounds the mean of anything between 0 and 1.
 with rated as (
     select
         model,
         task_type,
+        tenant_id,
         agent,
         count(*) as rating_n,
         cast(sum(rating_micros) as hugeint) as rating_sum,
         cast(sum(cast(rating_micros as hugeint) * rating_micros) as hugeint) as rating_squares,
         max(created_at) as last_rating
-    from votes
-    group by grouping sets ((model), (model, task_type), (model, agent), (model, task_type, agent))
+    from capped_votes
+    group by
+        grouping sets (
+            (audience, model), (audience, model, task_type), (audience, model, agent), (audience, model, task_type, agent),
+            (audience, model, task_type, tenant_id), (audience, model, task_type, tenant_id, agent)
+        )
     -- the set without a column is "all of them"; within the others a missing value is nobody in particular
-    having (grouping(task_type) = 1 or task_type is not null) and (grouping(agent) = 1 or agent is not null)
+    having
+        audience
+        = case when grouping(tenant_id) = 0 then 'own' when grouping(agent) = 0 then 'agent' else 'everyone' end
+        and (grouping(task_type) = 1 or task_type is not null)
+        and (grouping(agent) = 1 or agent is not null)
+        and (grouping(tenant_id) = 1 or tenant_id is not null)
 ),
 
 marked as (
@@ -31,6 +42,7 @@ graded as (
     select
         model,
         task_type,
+        cast(null as varchar) as tenant_id,
         cast(null as varchar) as agent,
         cast(sum(graded) as bigint) as graded,
         cast(sum(correct) as bigint) as correct,
@@ -53,6 +65,7 @@ bounded as (
 select
     coalesce(r.model, g.model) as model,
     coalesce(r.task_type, g.task_type) as task_type,
+    r.tenant_id,
     coalesce(r.agent, g.agent) as agent,
     coalesce(r.rating_n, 0) as rating_n,
     r.rating_mean,
@@ -69,6 +82,6 @@ from bounded as r
 full outer join graded as g
     on
         r.model = g.model and r.task_type is not distinct from g.task_type
-        and r.agent is not distinct from g.agent
+        and r.tenant_id is not distinct from g.tenant_id and r.agent is not distinct from g.agent
 where coalesce(r.rating_n, 0) + coalesce(g.graded, 0) > 0
-order by model, task_type, agent
+order by model, task_type, r.tenant_id, agent

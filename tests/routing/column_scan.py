@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from routing.full_scan import FIELDS, NAMES, TIERS, Expected, World, agent_row, expected_loss, rules_of
+from routing.full_scan import FIELDS, NAMES, TIERS, Expected, World, agent_row, expected_loss, place_of, rules_of
 
 from analytics.routing import RouteQuery
 
@@ -104,7 +104,32 @@ class Columns:
         known = ~np.isnan(narrower[0])
         found[:, known] = narrower[:, known]
 
-    def experience(self, query: RouteQuery) -> Any:
+    def shrunk(self, scope: str, name: str | None, agent: str | None, tenant: str | None) -> Any:
+        found = np.full((4, len(self.keys)), np.nan)
+        for key, row in self.world.by_group.get((scope, name, agent, tenant), {}).items():
+            if key in self.place and row["learned_quality"] is not None:
+                values = row["learned_quality"], row["learned_n"], row["learned_se"], row["quality_n"] or 0
+                found[:, self.place[key]] = values
+        return found
+
+    def learned(self, query: RouteQuery) -> Any:
+        found = self.shrunk("overall", None, None, None)
+        if query.task is not None:
+            who = [(None, None)] + ([(None, query.tenant)] if query.tenant else [])
+            who += [(query.agent, None)] if query.agent else []
+            who += [(query.agent, query.tenant)] if query.agent and query.tenant else []
+            for agent, tenant in who:
+                self.replace(found, self.shrunk("task", query.task, agent, tenant))
+        return found
+
+    def experience(self, query: RouteQuery, *, fades: bool) -> Any:
+        """Quality, what it is worth in ratings, its standard error, and its exact n."""
+        if fades and self.world.is_learned and query.domain is None:
+            return self.learned(query)
+        known = self.plain(query)
+        return np.vstack((known, known[1]))
+
+    def plain(self, query: RouteQuery) -> Any:
         found = self.everyones(query.task, query.domain).copy()
         if query.task is not None:
             who = [(None, query.tenant)] if query.tenant else []
@@ -117,7 +142,7 @@ class Columns:
 
 def route(columns: Columns, query: RouteQuery) -> Expected:
     rules = rules_of(columns.world, query)
-    known = columns.experience(query)
+    known = columns.experience(query, fades=rules.fades_k is not None)
     priority = columns.base.copy()
     passing = usable(columns, query, priority)
     passing += limits(columns, query, rules.limits, known)
@@ -135,7 +160,7 @@ def route(columns: Columns, query: RouteQuery) -> Expected:
                 relax[field] = int(others.sum())
         return Expected(None, None, [], rejected, relax)
     base, weight = priority / 100, {name: rules.weights.get(name, 0.0) for name in NAMES}
-    quality, n, _ = known
+    quality, n, _, _ = known
     share = (
         weight["priority"] * np.ones(len(n))
         if rules.fades_k is None
@@ -163,9 +188,12 @@ def route(columns: Columns, query: RouteQuery) -> Expected:
     fitting = np.flatnonzero(left)
     known_last = [np.where(np.isnan(column), np.inf, column)[fitting] for column in (failures, columns.blended)]
     figure = np.where(np.isnan(figures[rules.sort]), 0 if rules.sort is None else np.inf, figures[rules.sort])[fitting]
-    order = fitting[np.lexsort((columns.keys[fitting], *known_last, -score[fitting], figure))]
+    ranks = np.lexsort((columns.keys[fitting], *known_last, -score[fitting], figure))
+    order, figure = fitting[ranks], figure[ranks]
     best = winner = int(order[0])
-    if rules.sort is None:
+    if query.session is not None:
+        winner = of_session(columns, query, rules, (order, figure, cost, score, known, lasting))
+    elif rules.sort is None:
         cheaper = order[(cost[order] < cost[best]) & (score[best] - score[order] <= rules.tie_delta + 1e-9)]
         for other in cheaper[np.argsort(cost[cheaper], kind="stable")].tolist():
             if ties(rules, lasting[best], known, score, best, other):
@@ -175,6 +203,27 @@ def route(columns: Columns, query: RouteQuery) -> Expected:
     same = columns.providers[rest] == columns.providers[winner]
     fallbacks = np.concatenate((rest[~same], rest[same]))[: query.top - 1]
     return Expected(str(columns.keys[winner]), float(score[winner]), columns.keys[fallbacks].tolist(), rejected, {})
+
+
+def of_session(columns: Columns, query: RouteQuery, rules: Any, found: Any) -> int:
+    order, figure, cost, score, known, lasting = found
+    best, alike = int(order[0]), [int(order[0])]
+    if rules.sort is None:
+        near = order[1:][(cost[order[1:]] <= cost[best]) & (score[best] - score[order[1:]] <= rules.tie_delta + 1e-9)]
+        alike += [other for other in near.tolist() if ties(rules, lasting[best], known, score, best, other)]
+    own = columns.place.get(query.session_model or "")
+    if own is not None and own in order:
+        if own in alike:
+            return own
+        figures = dict(zip(order.tolist(), figure.tolist(), strict=True))
+        lost = score[best] - score[own]
+        if not np.isnan(known[0, [best, own]]).any() and lasting[best] > 0 and lost > 0:
+            gap = max(known[0, best] - known[0, own], lost / lasting[best])
+            lost = expected_loss(gap, (known[2, best] ** 2 + known[2, own] ** 2) ** 0.5)
+        if figures[own] == figures[best] if rules.sort is not None else lost < 5 * rules.tie_delta or lost <= 0:
+            return own
+    keys = columns.keys.tolist()
+    return max(alike, key=lambda place: place_of(query.session or "", keys[place]))
 
 
 def ties(rules: Any, weight: float, known: Any, score: Any, best: int, other: int) -> bool:
@@ -249,7 +298,7 @@ def limits(columns: Columns, query: RouteQuery, asked: Any, known: Any) -> list[
         "min_tps": lambda bound: high(measured["tps_mean"], bound),
         "max_failure_rate": lambda bound: low(measured["failure_rate"], bound),
         "min_quality": lambda bound: high(known[0], bound),
-        "min_samples": lambda bound: high(known[1], bound),
+        "min_samples": lambda bound: high(known[3], bound),
         "max_age_s": lambda bound: high(columns.seen, columns.world.now - bound),
     }  # fmt: skip
     return [(field, passes[field](asked[field])) for field in FIELDS if field in asked]

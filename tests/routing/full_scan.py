@@ -4,6 +4,7 @@ It shares no code with the lookup. Given the rows that were published, it says w
 and how many models each reason rejected.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ class World:
     tie_delta: float = 0.01
     allowed: Sequence[tuple[str | None, str | None, str]] = ()  # tenant, role, model
     policies: Sequence[Row] = ()  # as published, one version each
+
+    @cached_property
+    def is_learned(self) -> bool:
+        return any(row["learned_quality"] is not None for row in self.scores)
 
     def row(self, model: str, scope: str, name: str | None, *who: str | None) -> Row | None:
         return self.by_key.get((model, scope, name, *(who or (None, None))))
@@ -97,7 +102,7 @@ class Rules:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"weights": {"priority": 0.3, "quality": 0.7}},
-    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 10},
+    "learned": {"weights": {"priority": 0.3, "quality": 0.7}, "fades_k": 1},
     "cheapest": {"sort": "price"},
     "fastest": {"sort": "latency"},
     "best": {"weights": {"quality": 1}},
@@ -184,7 +189,35 @@ class Expected:
     relax: dict[str, int]
 
 
-def experience(world: World, query: RouteQuery, key: str) -> tuple[float, float, float] | None:
+Known = tuple[float, float, float, float]  # quality, what it is worth in ratings, its standard error, and its exact n
+
+
+def learned(world: World, query: RouteQuery, key: str) -> Known | None:
+    """The same as it was shrunk: an agent's or a tenant's row, everyone's, or for an unheard-of task the whole record."""
+    found = None
+    if query.task is not None:
+        who = [(query.agent, query.tenant), (query.agent, None)] if query.agent else []
+        who += [(None, query.tenant)] if query.tenant else []
+        for agent, tenant in [*who, (None, None)]:
+            found = found or shrunk(world.row(key, "task", query.task, agent, tenant))
+    return found or shrunk(world.row(key, "overall", None))
+
+
+def shrunk(row: Row | None) -> Known | None:
+    if row is None or row["learned_quality"] is None:
+        return None
+    return row["learned_quality"], row["learned_n"], row["learned_se"], float(row["quality_n"] or 0)
+
+
+def experience(world: World, query: RouteQuery, key: str, *, fades: bool) -> Known | None:
+    """What is known of a model: shrunk for policies that fade, else the narrowest plain mean there is."""
+    if fades and world.is_learned and query.domain is None:
+        return learned(world, query, key)
+    known = plain(world, query, key)
+    return None if known is None else (*known, known[1])
+
+
+def plain(world: World, query: RouteQuery, key: str) -> tuple[float, float, float] | None:
     """Quality, n and standard error of the narrowest evidence there is."""
     if query.task is None and query.domain is None:
         return rated(world.row(key, "overall", None))
@@ -232,11 +265,13 @@ def agent_row(world: World, query: RouteQuery, key: str) -> Row | None:
     return row if row is not None and (query.tenant is None or row["tenant_id"] in (None, query.tenant)) else None
 
 
-def tests(world: World, query: RouteQuery, limits: Mapping[str, Any], model: Row) -> list[tuple[str, bool]]:
+def tests(
+    world: World, query: RouteQuery, limits: Mapping[str, Any], model: Row, *, fades: bool
+) -> list[tuple[str, bool]]:
     """Every limit that is set, in order, and whether the model passes it."""
     key, provider = model["id"], model["provider_id"]
     whole = world.row(key, "overall", None) or {}
-    known = experience(world, query, key)
+    known = experience(world, query, key, fades=fades)
     usd = cost(model, query) if query.input_tokens is not None else whole.get("cost_per_query")
     tier = None if model["cost_tier"] is None else TIERS.index(model["cost_tier"])
 
@@ -266,7 +301,7 @@ def tests(world: World, query: RouteQuery, limits: Mapping[str, Any], model: Row
         "min_tps": lambda bound: high_enough(whole.get("tps_mean"), bound),
         "max_failure_rate": lambda bound: low_enough(whole.get("failure_rate"), bound),
         "min_quality": lambda bound: high_enough(known[0] if known else None, bound),
-        "min_samples": lambda bound: high_enough(known[1] if known else None, bound),
+        "min_samples": lambda bound: high_enough(known[3] if known else None, bound),
         "max_age_s": lambda bound: high_enough(world.seen.get(key), world.now - bound),
     }
     return [(field, passes[field](limits[field])) for field in FIELDS if field in limits]
@@ -302,13 +337,13 @@ def expected_loss(gap: float, se: float) -> float:
 class Rated:
     model: Row
     score: float
-    known: tuple[float, float, float] | None
+    known: Known | None
     cost: float | None
     sorting: float
 
 
 def rate(world: World, query: RouteQuery, rules: Rules, model: Row) -> Rated:
-    known = experience(world, query, model["id"])
+    known = experience(world, query, model["id"], fades=rules.fades_k is not None)
     override = None
     if query.agent is not None:
         override = (agent_row(world, query, model["id"]) or {}).get("priority_override")
@@ -352,6 +387,36 @@ def ties(rules: Rules, best: Rated, other: Rated) -> bool:
     return expected_loss(gap, sqrt(best.known[2] ** 2 + other.known[2] ** 2)) < rules.tie_delta
 
 
+def place_of(session: str, key: str) -> bytes:
+    """A model's place in a session's own order: the highest is the session's."""
+    return hashlib.blake2b(f"{len(session)}:{session}{key}".encode(), digest_size=16).digest()
+
+
+def kept(rules: Rules, best: Rated, own: Rated) -> bool:
+    """Whether a session stays with the model that it had."""
+    if rules.sort is not None:
+        return own.sorting == best.sorting
+    lost = best.score - own.score
+    if best.known is not None and own.known is not None and lost > 0:
+        weight = rules.weights.get("quality", 0.0) + (rules.weights.get("priority", 0.0) - faded(rules, best.known[1]))
+        if weight > 0:
+            gap = max(best.known[0] - own.known[0], lost / weight)
+            lost = expected_loss(gap, sqrt(best.known[2] ** 2 + own.known[2] ** 2))
+    return lost < 5 * rules.tie_delta or (lost <= 0)
+
+
+def of_session(query: RouteQuery, rules: Rules, fitting: Sequence[Rated]) -> Rated:
+    """The session's own model where it may stay, else the first in the session's order of those as good as the best and no dearer."""
+    best, rest = fitting[0], fitting[1:]
+    alike = [best]
+    if rules.sort is None and best.cost is not None:
+        alike += [e for e in rest if e.cost is not None and e.cost <= best.cost and ties(rules, best, e)]
+    own = [entry for entry in fitting if entry.model["id"] == query.session_model]
+    if own and (own[0] is best or kept(rules, best, own[0]) or any(own[0] is entry for entry in alike)):
+        return own[0]
+    return max(alike, key=lambda entry: place_of(query.session or "", entry.model["id"]))
+
+
 def route(world: World, query: RouteQuery) -> Expected:
     rules = rules_of(world, query)
     rejected: dict[str, int] = {}
@@ -359,7 +424,11 @@ def route(world: World, query: RouteQuery) -> Expected:
     for model in world.models:
         reason = unusable(world, query, model)
         if reason is None:
-            failed = [name for name, passed in tests(world, query, rules.limits, model) if not passed]
+            failed = [
+                name
+                for name, passed in tests(world, query, rules.limits, model, fades=rules.fades_k is not None)
+                if not passed
+            ]
             reason = failed[0] if failed else None
             if len(failed) == 1:
                 failing.append(failed[0])
@@ -383,7 +452,9 @@ def route(world: World, query: RouteQuery) -> Expected:
 
     fitting.sort(key=rank)
     winner = fitting[0]
-    if rules.sort is None and winner.cost is not None:
+    if query.session is not None:
+        winner = of_session(query, rules, fitting)
+    elif rules.sort is None and winner.cost is not None:
         tied = [e for e in fitting[1:] if e.cost is not None and e.cost < winner.cost and ties(rules, winner, e)]
         if tied:
             winner = min(tied, key=lambda entry: entry.cost or 0.0)

@@ -178,7 +178,9 @@ class House:
         reason = full_scan.unusable(world, query, row)
         if reason not in {None, "failing"}:  # the figures were poisoned; everything else stands as published
             raise Crossed(f"{key} is out of bounds ({reason}) for {query}")
-        for field, passed in full_scan.tests(world, query, {k: v for k, v in limits.items() if k in SURE}, row):
+        for field, passed in full_scan.tests(
+            world, query, {k: v for k, v in limits.items() if k in SURE}, row, fades=False
+        ):
             if not passed:
                 raise Crossed(f"{key} does not pass {field} for {query}")
 

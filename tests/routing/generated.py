@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from routing import full_scan
-from routing.worlds import NOW, NOW_S, accuracy, enabled, model, policy, rating, score
+from routing.worlds import NOW, NOW_S, accuracy, enabled, learned, model, policy, rating, score
 
 from analytics.routing import RouteQuery
 from analytics.routing.records import SORTS, TIERS
@@ -21,7 +21,11 @@ PROVIDERS = ["a", "b", "c", "d"]
 def known(rng: random.Random) -> dict[str, Any]:
     """Quality on a grid of 1/64 and few distinct n, so that sums are exact and ties frequent."""
     n = rng.choice([0, 1, 4, 64, 4096, 65_536])
-    return {
+    more = {}
+    if rng.random() < 0.8:
+        worth = rng.choice([0.5, 4.0, 64.0, 4096.0])
+        more = learned(rng.choice([k / 64 for k in range(40, 65)]), worth, rng.choice([0.25, 0.05, 0.001]))
+    return more | {
         "quality": rng.choice([None, *(k / 64 for k in range(40, 65))]),
         "n": n,
         "quality_se": rng.choice([None, 0.5 / (n + 1) ** 0.5, 0.001]),
@@ -152,9 +156,12 @@ def make_query(rng: random.Random, world: full_scan.World) -> RouteQuery:
         "max_age_s": lambda: rng.choice([60, 3600, 7_200]),
         "sort": lambda: rng.choice(SORTS),
         "model_type": lambda: "embedding",
+        "session": lambda: rng.choice(["s1", "s2", "Ünïcode", str(rng.random())]),
     }
-    often = {"task": 0.6, "agent": 0.3, "sort": 0.2, "model_type": 0.05}
+    often = {"task": 0.6, "agent": 0.3, "sort": 0.2, "model_type": 0.05, "session": 0.2}
     chosen = {name: make() for name, make in fields.items() if rng.random() < often.get(name, 0.1)}
     if rng.random() < 0.4:
         chosen |= {"input_tokens": rng.choice([0, 500, 8_000]), "output_tokens": rng.choice([0, 200, 4_000])}
+    if "session" in chosen and rng.random() < 0.6:
+        chosen["session_model"] = rng.choice([*keys, "no/such"])
     return RouteQuery(**chosen, allow_unknown=rng.random() < 0.2, top=rng.choice([1, 2, 3, 5, 10]))

@@ -58,6 +58,12 @@ _SCORES = pa.schema(
         ("quality", pa.float64()),
         ("quality_n", pa.int64()),
         *[(name, pa.float64()) for name in ("quality_se", "quality_low", "quality_high")],
+        *[
+            (name, pa.float64())
+            for name in ("learned_quality", "learned_n", "learned_se", "learned_low", "learned_high")
+        ],
+        ("own_share", pa.float64()),
+        ("learned_basis", pa.string()),
         ("evidence", pa.string()),
         ("usage_count", pa.int64()),
         *[(name, pa.int64()) for name in ("window_days", "requests")],
@@ -108,6 +114,13 @@ def score(key: str, quality: float | None = None, n: int | None = None, **change
     if n:
         known["quality_se"] = 0.5 / n**0.5
     return row | known | changes
+
+
+def learned(quality: float, worth: float, se: float, **changes: Any) -> dict[str, Any]:
+    """What was learned of a model, beside the plain means of its row; worth so many ratings."""
+    known = {"learned_quality": quality, "learned_n": worth, "learned_se": se, "own_share": 0.5}
+    known |= {"learned_low": max(0.0, quality - 2 * se), "learned_high": min(1.0, quality + 2 * se)}
+    return known | {"learned_basis": "ratings"} | changes
 
 
 def policy(name: str, rules: Mapping[str, Any] | None = None, *, is_active: bool = False, **changes: Any) -> Row:
@@ -164,7 +177,10 @@ def configure(
 
 def scored(home: Path, rows: Sequence[Row], *, simulated: bool = False, as_of: str = AS_OF, **meta: Any) -> Path:
     """Publish a scoring snapshot; returns its directory."""
-    tables = {"routing_scores": pa.Table.from_pylist(list(rows), _SCORES)}
+    table = pa.Table.from_pylist(list(rows), _SCORES)
+    if table["learned_quality"].null_count == table.num_rows:  # as it was published before there was any
+        table = table.drop_columns([name for name in _SCORES.names if "learned" in name or name == "own_share"])
+    tables = {"routing_scores": table}
     pointer = "CURRENT-simulated" if simulated else "CURRENT"
     described: dict[str, Any] = {"kind": "scoring", "is_simulated": simulated, "as_of": as_of} | meta
     return publish(home / "scoring", f"s{next(_names)}", tables, pointer=pointer, **described)

@@ -60,6 +60,7 @@ EXPECTED: dict[str, tuple[str, str, str, str]] = {
     "routing_experiments": ("AAAA", "TTTT", "----", "----"),
     "user_sessions": ("A---", "T--T", "OOOO", "OOO-"),
     "budgets": ("AAAA", "TTTT", "O---", "O---"),
+    "budget_reservations": ("A---", "T---", "O---", "O---"),
 }
 
 _TENANTS = {"mine": "acme", "colleagues": "acme", "strangers": "other", "nobodys": None}

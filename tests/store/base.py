@@ -11,6 +11,7 @@ import pytest
 from store.parameters import ParameterContract
 from store.prices import PriceContract
 from store.samples import T0, T1, T2, entry, plan, provider, request, result, run
+from store.spending import SpendingContract
 from store.steering import SteeringContract
 from store.syncs import SyncContract
 
@@ -19,7 +20,7 @@ from analytics.store import Batch, Store, Tally, new_id, stable_id
 from analytics.store.rows import id_number
 
 
-class StoreContract(ParameterContract, PriceContract, SteeringContract, SyncContract):
+class StoreContract(ParameterContract, PriceContract, SpendingContract, SteeringContract, SyncContract):
     """What holds for every store."""
 
     # -- life --------------------------------------------------------------------------------------------------

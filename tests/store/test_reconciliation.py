@@ -12,6 +12,7 @@ from store.samples import T0, T1, T2, request, result, run
 from analytics.errors import Corrupt
 from analytics.lake import Lake
 from analytics.lake.reconcile import last_reconciliation, reconcile
+from analytics.routing.seal import seal, unseal
 from analytics.store import SqliteStore, Store
 from analytics.store.supabase import SupabaseStore
 
@@ -70,9 +71,9 @@ def test_a_row_that_the_lake_has_twice_is_noticed(store: Store, lake: Lake) -> N
     events(store)
     lake.extract(store)
     path = lake.directory / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = unseal(path.read_bytes())
     manifest["tables"]["request_events"]["files"] *= 2
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(seal(manifest))
     found = reconcile(store, lake, NOW)
     assert found is not None
     assert [difference.fault for difference in found.differences] == ["doubled"]
@@ -89,7 +90,8 @@ def test_other_rows_of_the_same_number_are_noticed(store: Store, lake: Lake, tmp
         (theirs,), (ours,) = aside.files("request_events"), lake.files("request_events")
         (lake.directory / ours.path).write_bytes((aside.directory / theirs.path).read_bytes())
     path = lake.directory / "manifest.json"
-    path.write_text(path.read_text().replace(ours.sha256, theirs.sha256))
+    named = json.dumps(unseal(path.read_bytes())).replace(ours.sha256, theirs.sha256)
+    path.write_bytes(seal(json.loads(named)))
     found = reconcile(store, lake, NOW)
     assert found is not None
     assert [difference.fault for difference in found.differences] == ["other"]

@@ -1,16 +1,19 @@
 """SQLite passes the contract, and keeps what is its own: the file, the schema in it, and other processes at it."""
 
 import multiprocessing
+import random
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from store.base import StoreContract
-from store.samples import provider, request, result, run
+from store.samples import T0, entry, provider, request, result, run
+from store.spending import at, budget, spend_in_a_process
 
 from analytics.errors import SchemaMismatch, StoreUnavailable
-from analytics.store import SqliteStore, schema
+from analytics.store import Actor, PolicyOwner, SqliteStore, new_id, schema
 
 
 @pytest.fixture
@@ -169,3 +172,45 @@ def test_processes_that_start_at_once_share_one_database(path: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     with SqliteStore(path) as store:
         assert len(store.read("request_events").rows) == 30
+
+
+def test_eight_connections_that_activate_at_once_leave_exactly_one_active(store: SqliteStore, path: Path) -> None:
+    owner, anna = PolicyOwner(tenant="acme"), Actor("tenant_admin", "anna")
+    store.write("providers", [provider()])
+    store.apply_catalog("aurora", [entry("small")], T0)
+
+    def change(number: int) -> None:
+        with SqliteStore(path) as own:
+            version = own.add_policy("house", {"fades_k": number}, owner=owner, actor=anna)["version"]
+            own.activate_policy("house", version=version, owner=owner, actor=anna)
+            own.set_agent_models("writer", [{"model": "aurora/small", "priority_override": number}], actor=anna)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(8)))
+    rows = store.read_all("routing_configs")
+    assert sorted(row["version"] for row in rows) == list(range(1, 9))
+    assert sum(row["is_active"] for row in rows) == 1
+    assert len(store.read_all("agents")) == len(store.read_all("agent_models")) == 1
+    assert len(store.read("audit_log").rows) == 3 * 8
+
+
+def test_eight_processes_never_overspend_and_what_a_killed_one_reserved_comes_back(
+    store: SqliteStore, path: Path
+) -> None:
+    store.write("budgets", [budget(limit_usd=1.5), *(budget(user_id=f"u{n}", limit_usd=0.7) for n in range(3))])
+    store.close()
+    context, rng = multiprocessing.get_context("spawn"), random.Random(1)
+    shares = [[rng.random() / 4 for _ in range(8)] for _ in range(8)]
+    workers = [context.Process(target=spend_in_a_process, args=(path, n, shares[n], n == 0)) for n in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [-9, *[0] * 7]
+    with SqliteStore(path) as again:
+        rows = again.read_all("budgets")
+        assert all(0 <= row["spent_usd"] + row["reserved_usd"] <= row["limit_usd"] + 1e-6 for row in rows)
+        assert max(row["spent_usd"] / row["limit_usd"] for row in rows) > 0.2, "there was something to overspend"
+        assert again.select("budget_reservations", {"state": "reserved"}).items
+        again.reserve_budget(new_id(), 0.0, tenant="acme", at=at(13))
+        assert all(row["reserved_usd"] < 1e-9 for row in again.read_all("budgets"))

@@ -7,10 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 from store.base import StoreContract
-from store.samples import request
-from supabase_project import Project
+from store.samples import T0, entry, provider, request
+from supabase_project import Fault, Project
 
 from analytics.errors import StoreUnavailable
+from analytics.store import Actor, PolicyOwner
 from analytics.store.supabase import SupabaseStore
 from analytics.store.supabase_wire import _ANSWERS
 
@@ -113,3 +114,22 @@ def test_the_same_event_at_another_time_is_the_same_event(store: SupabaseStore) 
     for thread in threads:
         thread.join()
     assert len(store.read("request_events").rows) == 1
+
+
+def test_a_change_whose_reply_is_lost_is_made_and_audited_once(store: SupabaseStore, project: Project) -> None:
+    store.write("providers", [provider()])
+    store.apply_catalog("aurora", [entry("small")], T0)
+    owner, anna = PolicyOwner(tenant="acme"), Actor("tenant_admin", "anna")
+    project.proxy.faults.append(Fault("drop", method="POST", after=True))
+    (row,) = store.set_agent_models("writer", [{"model": "aurora/small", "is_enabled": True}], actor=anna)
+    assert row["is_enabled"] is True
+    project.proxy.faults.append(Fault("drop", method="POST", after=True))
+    assert store.add_policy("house", {"sort": "price"}, owner=owner, actor=anna)["version"] == 1
+    project.proxy.faults.append(Fault("drop", method="POST", after=True))
+    assert store.activate_policy("house", owner=owner, actor=anna)["is_active"] is True
+    assert [fault.times for fault in project.proxy.faults] == [0, 0, 0], "each was met"
+    assert [row["action"] for row in store.read("audit_log").rows] == [
+        "set_agent_models",
+        "add_policy",
+        "activate_policy",
+    ]

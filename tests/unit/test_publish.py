@@ -17,7 +17,7 @@ from store.samples import T0, entry, provider
 from analytics.routing.published import SnapshotUnreadable, read_published
 from analytics.scoring import publish, publish_configuration, remove_old
 from analytics.scoring.publish import current
-from analytics.store import SqliteStore, stable_id
+from analytics.store import Actor, Row, SqliteStore, stable_id
 
 META = {"kind": "scoring", "is_simulated": False, "as_of": "2026-11-21T12:00:00.000000+00:00"}
 
@@ -216,6 +216,39 @@ def test_an_unchanged_configuration_is_not_published_again(store: SqliteStore, t
     second = publish_configuration(store, tmp_path)
     assert second != first
     assert publish_configuration(store, tmp_path, tie_delta=0.5) != second
+
+
+def test_what_was_switched_off_does_not_come_back_by_one_who_read_before(store: SqliteStore, tmp_path: Path) -> None:
+    """Two publish at once: the second changes something when the first has read all of it, and is not published yet."""
+    store.write("providers", [provider()])
+    store.apply_catalog("aurora", [entry("small")], T0)
+    agent, on, off = (
+        Actor("service"),
+        {"model": "aurora/small", "is_enabled": True},
+        {"model": "aurora/small", "is_enabled": False},
+    )
+    store.set_agent_models("writer", [on], actor=agent)
+
+    def switch_off() -> None:
+        store.set_agent_models("writer", [off], actor=agent)
+        publish_configuration(store, tmp_path)
+
+    second = threading.Thread(target=switch_off)
+
+    class Slow:
+        select = staticmethod(store.select)
+
+        def read_all(self, name: str) -> list[Row]:
+            rows = store.read_all(name)
+            if name == "routing_configs":  # the last table
+                second.start()
+                second.join(0.2)
+            return rows
+
+    publish_configuration(Slow(), tmp_path)
+    second.join()
+    (row,) = read_published(tmp_path).tables["agent_models"].to_pylist()
+    assert row["is_enabled"] is False
 
 
 def test_a_damaged_configuration_is_published_anew(store: SqliteStore, tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""`scorehouse budgets`: what a tenant, a user or an agent may spend, and how often it may ask."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from analytics.store import Row, now_text, stable_id
+from analytics.store.budgets import start_of
+from flows import render
+from flows.budgets import owner_of, shown
+from flows.commands.options import By, Json, OfTenant, actor_of
+from flows.errors import UsageError
+from flows.settings import load_settings
+from flows.warehouse import open_store
+
+budgets = typer.Typer(no_args_is_help=True, help="What may be spent: list, set.")
+
+_PERIODS = ("day", "month", "total")
+
+
+@budgets.command("list")
+def list_budgets(tenant: OfTenant = None, json: Json = False) -> None:
+    """All budgets: their limits, what was spent and reserved in this period, and the requests of this hour."""
+    with open_store(load_settings()) as store:
+        rows = store.select(
+            "budgets", {} if tenant is None else {"tenant_id": tenant}, order="tenant_id,user_id,agent_id,period"
+        ).items
+    found = [shown(row, now_text()) for row in rows]
+    if json:
+        render.show_json_lines(found)
+        return
+    render.show_rows(
+        None, found, "There are no budgets, so nothing is limited: 'scorehouse budgets set --tenant T --limit-usd X' makes one."
+    )  # fmt: skip
+
+
+@budgets.command("set")
+def set_budget(
+    tenant: Annotated[str, typer.Option("--tenant", help="The tenant that it holds for.")],
+    user: Annotated[str | None, typer.Option("--user", help="For this account alone.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="For this agent alone.")] = None,
+    period: Annotated[str, typer.Option("--period", help="day or month (UTC), or total.")] = "month",
+    limit_usd: Annotated[
+        float | None, typer.Option("--limit-usd", min=0, help="At most so much in each period.")
+    ] = None,
+    requests_per_hour: Annotated[
+        int | None, typer.Option("--requests-per-hour", min=0, help="At most so many requests in each hour.")
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Take the budget away.")] = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Set or clear one budget. What was spent in this period stays counted; a limit that is not given stays as it is."""
+    if period not in _PERIODS:
+        raise UsageError(f"--period '{period}' is not one of {', '.join(_PERIODS)}.")
+    if not tenant or user == "" or agent == "":
+        raise UsageError("--tenant, --user and --agent may not be empty: leave out who is not meant.")
+    if clear != (limit_usd is None and requests_per_hour is None):
+        raise UsageError("Give --limit-usd, --requests-per-hour or both; or --clear alone.")
+    owner = {"tenant_id": tenant, "user_id": user, "agent_id": agent, "period": period}
+    with open_store(load_settings()) as store:
+        found = store.select("budgets", owner).items
+        if clear and not found:
+            raise UsageError(
+                f"There is no {period} budget of {owner_of(owner)}; 'scorehouse budgets list' shows those that are there."
+            )
+        if clear:
+            store.delete("budgets", [found[0]["id"]])
+            render.say(f"Cleared: {owner_of(owner)} has no {period} budget any more.")
+            return
+        now = now_text()
+        limits = {"limit_usd": limit_usd, "requests_per_hour": requests_per_hour}
+        kept = ("id", "period_start_at", "created_at")  # what is counted is the engine's to write
+        row = {name: found[0][name] for name in kept} if found else _new(owner, now)
+        row |= owner | {name: value for name, value in limits.items() if value is not None}
+        store.write("budgets", [row | {"is_active": True, "set_by": actor_of(by, None).id, "updated_at": now}])
+        (stored,) = store.select("budgets", owner).items
+    if json:
+        render.show_json(shown(stored, now))
+    said = (
+        []
+        if stored["limit_usd"] is None
+        else [f"${stored['limit_usd']:.6g} in {'all' if period == 'total' else f'a {period}'}"]
+    )
+    said += [] if stored["requests_per_hour"] is None else [f"{stored['requests_per_hour']:,} requests an hour"]
+    render.say(f"{owner_of(owner)[0].upper()}{owner_of(owner)[1:]} may use {' and '.join(said)}.")
+
+
+def _new(owner: Mapping[str, str | None], now: str) -> Row:
+    start = now if owner["period"] == "total" else start_of(str(owner["period"]), now)
+    key = "/".join(f"{name}={value!r}" for name, value in owner.items())
+    return {"id": stable_id("budget", key), "period_start_at": start, "created_at": now}

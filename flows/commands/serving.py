@@ -1,0 +1,67 @@
+"""`scorehouse mcp`: the lookup for agents that speak the Model Context Protocol."""
+
+import asyncio
+from collections.abc import Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from flows import render
+from flows.commands.decisions import find
+from flows.errors import FlowError, UsageError
+from flows.settings import Settings, load_settings
+from flows.warehouse import open_store
+
+if TYPE_CHECKING:
+    from analytics.serve.mcp import Services
+
+
+def mcp(
+    transport: Annotated[Literal["stdio", "http"], typer.Option(help="How it is spoken to.")] = "stdio",
+    host: Annotated[str, typer.Option(help="Address to listen on (http).")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on (http).")] = 8765,
+    remote_name: Annotated[
+        list[str] | None,
+        typer.Option(help="A name by which other machines reach it; needed beyond loopback, where nothing asks who they are; repeatable."),
+    ] = None,
+) -> None:  # fmt: skip
+    """Serve the tools route_model, explain_route, compare_models, model_performance and record_feedback."""
+    try:
+        from analytics.serve.mcp import LOOPBACK, http_security, make_server
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "mcp":
+            raise
+        raise FlowError("The package 'mcp' is not installed: pip install 'scorehouse[serve]'.") from None
+    from analytics.routing import Lookup
+
+    names = remote_name or []
+    if transport == "http" and host not in LOOPBACK and not names:
+        raise UsageError(
+            f"--host {host} lets other machines in, and nothing asks who they are: say by which name they may come with --remote-name."
+        )
+    settings = load_settings()
+    with Lookup.open(settings.home.path, log=True) as lookup:
+        server = make_server(lookup, _services(settings), version=metadata.version("scorehouse"))
+        if transport == "stdio":
+            asyncio.run(server.run_stdio_async())
+            return
+        render.say(f"Serving MCP at http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
+        security = http_security(host, names)
+        asyncio.run(server.run_streamable_http_async(host=host, port=port, transport_security=security))
+
+
+def _services(settings: Settings) -> "Services":
+    from analytics.performance import performance
+    from analytics.ratings import record_rating
+    from analytics.serve.mcp import Services
+
+    def record(message_id: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        with open_store(settings) as store:
+            return record_rating(store, message_id, given)
+
+    return Services(
+        explain=lambda decision_id: find(settings, decision_id),
+        performance=lambda task, agent: performance(settings.home.lake, settings.home.scoring, task=task, agent=agent),
+        record=record,
+    )

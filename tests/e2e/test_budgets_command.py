@@ -1,0 +1,65 @@
+"""`scorehouse budgets`, the sessions of `route`, and what `status` says of both."""
+
+import json
+from typing import Any
+
+from analytics.store import new_id
+from flows.settings import load_settings
+from flows.warehouse import open_store
+
+
+def test_a_budget_is_set_listed_used_up_and_cleared(run: Any) -> None:
+    assert run("budgets", "list").err.startswith("There are no budgets")
+    made = run(
+        "budgets",
+        "set",
+        "--tenant",
+        "acme",
+        "--user",
+        "ann",
+        "--period",
+        "day",
+        "--limit-usd",
+        "2",
+        "--by",
+        "boss",
+        "--json",
+    )
+    assert made.code == 0
+    assert "User ann of tenant acme may use $2 in a day." in made.err
+    assert json.loads(made.out)["set_by"] == "boss"
+    changed = run("budgets", "set", "--tenant", "acme", "--user", "ann", "--period", "day", "--requests-per-hour", "5")
+    assert "may use $2 in a day and 5 requests an hour" in changed.err
+    assert run("budgets", "set", "--tenant", "acme", "--limit-usd", "100").code == 0
+    with open_store(load_settings()) as store:
+        assert store.reserve_budget(new_id(), 1.75, tenant="acme", user="ann").is_granted
+    rows = [json.loads(line) for line in run("budgets", "list", "--tenant", "acme", "--json").out.splitlines()]
+    assert [(row["user_id"], row["period"], row["left_usd"], row["hour_requests"]) for row in rows] == [
+        ("ann", "day", 0.25, 1), (None, "month", 98.25, 1)
+    ]  # fmt: skip
+    part = json.loads(run("status", "--json").out)["budgets"]
+    assert (part["state"], part["near"], part["over"]) == ("waiting", ["user ann of tenant acme (day)"], [])
+    assert run("budgets", "set", "--tenant", "acme", "--user", "ann", "--period", "day", "--clear").code == 0
+    assert json.loads(run("status", "--json").out)["budgets"] == {"state": "ok", "budgets": 1, "over": [], "near": []}
+
+
+def test_a_budget_that_makes_no_sense_is_refused(run: Any) -> None:
+    for words, said in (
+        (["--limit-usd", "1", "--period", "week"], "--period 'week' is not one of day, month, total"),
+        ([], "Give --limit-usd, --requests-per-hour or both; or --clear alone"),
+        (["--limit-usd", "1", "--clear"], "or --clear alone"),
+        (["--limit-usd", "nan"], "Input should be greater than or equal to 0"),
+        (["--limit-usd", "1", "--user", ""], "may not be empty"),
+        (["--clear"], "There is no month budget of the whole tenant acme"),
+    ):
+        ran = run("budgets", "set", "--tenant", "acme", *words)
+        assert (ran.code, said in ran.err) == (2, True), ran.err
+
+
+def test_a_route_in_a_session_is_remembered(run: Any) -> None:
+    assert run("route", "--session", "talk", "--tenant", "acme", "--user", "ann").code == 3
+    with open_store(load_settings()) as store:
+        (row,) = store.read_all("user_sessions")
+        assert (row["session_id"], row["tenant_id"], row["user_id"], row["model"]) == ("talk", "acme", "ann", None)
+    ran = run("route", "--session", "talk", "--tenant", "acme", "--user", "bob")
+    assert (ran.code, "another user's" in ran.err) == (2, True)
