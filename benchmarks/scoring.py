@@ -22,11 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analytics.lake.manifest import LakeFile, Manifest, TableFiles, write_manifest
 from analytics.lake import Lake
+from analytics.lake.manifest import LakeFile, Manifest, TableFiles, write_manifest
+from analytics.lake.schema import to_arrow
 from analytics.scoring import score
 from analytics.scoring.reading import Corrections, read_rows
-from analytics.lake.schema import to_arrow
 
 AS_OF = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 MODELS, DOMAINS, DAYS, NEW = 2_000, 20, 90, 10_000
@@ -35,7 +35,7 @@ _US = 1_000_000
 
 def events(chance: np.random.Generator, rows: int, begin: datetime, seconds: float, prefix: str) -> pa.Table:
     """`rows` benchmark results of the `seconds` after `begin`, in the order of a lake file."""
-    pair = (chance.zipf(1.1, rows * 2) - 1)
+    pair = chance.zipf(1.1, rows * 2) - 1
     pair = pair[pair < MODELS * DOMAINS][:rows]
     pair = np.concatenate([pair, chance.integers(0, MODELS * DOMAINS, rows - len(pair))])
     pair = pair * 7_919 % (MODELS * DOMAINS)
@@ -59,7 +59,9 @@ def events(chance: np.random.Generator, rows: int, begin: datetime, seconds: flo
             "model": names.take(pa.array(model)),
             "is_simulated": pa.array(np.zeros(rows, np.bool_)),
             "domain": domains.take(pa.array(domain)),
-            "benchmark_id": pa.array([f"q-{number:03}" for number in range(200)]).take(pa.array(chance.integers(0, 200, rows))),
+            "benchmark_id": pa.array([f"q-{number:03}" for number in range(200)]).take(
+                pa.array(chance.integers(0, 200, rows))
+            ),
             "outcome": outcomes.take(pa.array((~is_ok).astype(np.int64))),
             "success": pa.array(is_ok),
             "input_tokens": pa.array(chance.integers(50, 2_000, rows)),
@@ -101,7 +103,10 @@ class Made:
 
     def commit(self) -> None:
         """Let the manifest name the files there are."""
-        write_manifest(self.lake.directory / "manifest.json", Manifest("e", {"benchmark_results": TableFiles(1, tuple(self.files))}))
+        write_manifest(
+            self.lake.directory / "manifest.json",
+            Manifest("e", {"benchmark_results": TableFiles(1, tuple(self.files))}),
+        )
 
 
 def timed(step: Callable[[], Any]) -> dict[str, float]:
@@ -168,7 +173,9 @@ def main() -> None:
             print(json.dumps(measure(given.one, Path(folder))))
         return
     for size in given.millions:
-        done = subprocess.run([sys.executable, __file__, "--one", str(size)], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--one", str(size)], check=True, capture_output=True, text=True
+        )
         figures = json.loads(done.stdout)
         if given.json:
             print(json.dumps(figures))

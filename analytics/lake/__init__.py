@@ -131,7 +131,9 @@ class Lake:
                 # Without its tombstones a deleted run would count again, without its repricings a wrong price; the store keeps
                 # them all.
                 lost = table in CORRECTIONS and not self._is_intact(table, before.table(table))
-                self._compact(table, draft)  # of what scoring has seen: new rows are for it to find in files of their own
+                self._compact(
+                    table, draft
+                )  # of what scoring has seen: new rows are for it to find in files of their own
                 self._extract_events(store, table, draft, restored=restored or lost)
             for table in DIMENSIONS:
                 self._extract_dimension(store, table, draft)

@@ -110,12 +110,14 @@ class Fresh:
         self._rings = {}
 
     def add_moments(self, at: Ints, table: Ints, sign: int) -> None:
+        assert sign == 1
         self._grow()
         last = np.maximum(self._moments[at, sums.LAST], table[:, sums.LAST])
         self._moments[at] += table
         self._moments[at, sums.LAST] = last
 
     def add_cells(self, ring: int, at: Ints, sign: int) -> None:
+        assert sign == 1
         if ring not in self._rings:
             self.rest()  # days come in order of time: the ring before this one is hardly needed any more
             path = self._state.histogram_path(ring)
@@ -164,7 +166,7 @@ class Fresh:
 
 def add_blocks(blocks: Ints) -> Ints:
     """The sum of moments blocks [keys, SLOTS, WIDTH] over the keys, with its checks."""
-    made = blocks.sum(axis=0)
+    made: Ints = blocks.sum(axis=0)
     made[:, sums.LAST] = blocks[:, :, sums.LAST].max(axis=0, initial=0)
     sums.settle(made)
     made[:, sums.CHECK] = sums.checks(made)
@@ -244,7 +246,9 @@ class Pending:
         return made, made.rows[(taken >= last) & ~is_empty]
 
 
-def _new_cells(state: State, ring: int, parts: list[tuple[Ints, int]], rollup_of: Ints) -> tuple[Ints, npt.NDArray[np.uint32]]:
+def _new_cells(
+    state: State, ring: int, parts: list[tuple[Ints, int]], rollup_of: Ints
+) -> tuple[Ints, npt.NDArray[np.uint32]]:
     further = [(rollup_of[at // CELLS] * CELLS + at % CELLS, sign) for at, sign in parts]
     at, counts = tallied([*parts, *further])
     path = state.histogram_path(ring)

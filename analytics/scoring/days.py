@@ -78,24 +78,30 @@ class DayTables:
             if field.name not in grain(name)
         )
         self._engine.register("parts", pa.concat_tables(parts))
-        sql = f"select {keys}, {sums} from parts group by {keys} having sum(requests) <> 0 order by {keys}"
+        sql = f"select {keys}, {sums} from parts group by {keys} having sum(requests) <> 0 order by {keys}"  # noqa: S608  # names are of our own SQL files
         return duck.select(self._engine, sql, {})
 
     def _negated(self, name: str, table: pa.Table) -> pa.Table:
         self._engine.register("parts", table)
         columns = (
-            field.name if field.name in grain(name) else f"cast(-{field.name} as {_sql_type(field.type)}) as {field.name}"
+            field.name
+            if field.name in grain(name)
+            else f"cast(-{field.name} as {_sql_type(field.type)}) as {field.name}"
             for field in table.schema
         )
-        return duck.select(self._engine, f"select {', '.join(columns)} from parts", {})
+        return duck.select(self._engine, f"select {', '.join(columns)} from parts", {})  # noqa: S608  # names are of our own SQL files
 
     def _by_day(self, name: str, table: pa.Table) -> list[tuple[str, pa.Table]]:
         if name in WHOLE:
             return [("all", table)]
         first = grain(name)[0]
         self._engine.register("parts", table)
-        days = duck.select(self._engine, f"select distinct cast({first} as date)::varchar as day from parts order by day", {})
-        sql = f"select * from parts where cast({first} as date)::varchar = $day"
+        days = duck.select(
+            self._engine,
+            f"select distinct cast({first} as date)::varchar as day from parts order by day",
+            {},  # noqa: S608  # names are of our own SQL files
+        )
+        sql = f"select * from parts where cast({first} as date)::varchar = $day"  # noqa: S608  # names are of our own SQL files
         return [(day, duck.select(self._engine, sql, {"day": day})) for day in days.column("day").to_pylist()]
 
 
@@ -131,7 +137,9 @@ def to_events(rows: Rows) -> pa.Table:
         "source": _repeated(rows.source, len(rows)),
         "is_simulated": pa.array(rows.is_simulated),
         "left_out": pa.nulls(len(rows), pa.string()),
-        "outcome": _texts(Texts(np.where(rows.outcome < len(OUTCOMES), rows.outcome, -1).astype(np.int64), list(OUTCOMES))),
+        "outcome": _texts(
+            Texts(np.where(rows.outcome < len(OUTCOMES), rows.outcome, -1).astype(np.int64), list(OUTCOMES))
+        ),
         "created_at": pa.array(rows.created_at).cast(TIME),
         "hour": pa.array(hours).cast(TIME),
         "correct": _numbers(rows.numbers["correct"]).cast(pa.bool_()),
@@ -167,5 +175,3 @@ def _write(directory: Path, name: str, day: str, table: pa.Table) -> str:
     file = f"{hashlib.sha256(data).hexdigest()}.{name}.{day}.parquet"
     replace_file(directory / file, data)
     return file
-
-

@@ -83,7 +83,11 @@ def quantiles(counts: npt.NDArray[np.uint32], sparse: tuple[Ints, Ints, Ints, In
     """
     flat = np.flatnonzero(counts)
     row, cell = np.divmod(flat, CELLS)
-    segment, count, middle = row * len(METRICS) + CELL_METRIC[cell], counts.reshape(-1)[flat].astype(np.int64), CELL_MIDDLE[cell]
+    segment, count, middle = (
+        row * len(METRICS) + CELL_METRIC[cell],
+        counts.reshape(-1)[flat].astype(np.int64),
+        CELL_MIDDLE[cell],
+    )
     if len(sparse[0]):
         further = sparse[0] * len(METRICS) + sparse[1]
         segment, count = np.concatenate([segment, further]), np.concatenate([count, sparse[3]])
@@ -92,7 +96,7 @@ def quantiles(counts: npt.NDArray[np.uint32], sparse: tuple[Ints, Ints, Ints, In
         segment, count, middle = segment[order], count[order], middle[order]
     if not len(segment):
         none, nothing = np.zeros(0, np.int64), np.zeros(0)
-        empty = {percent: nothing for percent in PERCENTS}
+        empty = dict.fromkeys(PERCENTS, nothing)
         return Quantiles(none, none, none, empty, empty, empty, nothing)
     starts = np.flatnonzero(np.diff(segment, prepend=-1))
     upward = np.cumsum(count)

@@ -167,8 +167,11 @@ class Keys:
     def from_bytes(cls, data: bytes) -> "Keys":
         with np.load(BytesIO(data), allow_pickle=False) as found:
             texts = [Vocabulary([(one, two) for one, two in values]) for values in json.loads(found["texts"].tobytes())]
-            numbers = (found[name] for name in ("codes", "requests", "later", "model_of", "domain_of"))
-            return cls(*texts, *numbers)
+            names, places, models, domains = texts
+            return cls(
+                names, places, models, domains,
+                found["codes"], found["requests"], found["later"], found["model_of"], found["domain_of"],
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,12 +201,20 @@ def group(rows: Rows, rings: Ints, keys: Keys) -> Groups:
     names, name_at = np.unique(of_run // (16 * places), return_inverse=True)
     wheres, place_at = np.unique(of_run // 16 % places, return_inverse=True)
     name_numbers = [
-        keys.names.number((_value(provider.values, one % (len(provider.values) + 1) - 1), model.values[one // (len(provider.values) + 1)]))
+        keys.names.number(
+            (
+                _value(provider.values, one % (len(provider.values) + 1) - 1),
+                model.values[one // (len(provider.values) + 1)],
+            )
+        )
         for one in names.tolist()
     ]
     place_numbers = [
         keys.places.number(
-            (_value(domain.values, one // (len(task.values) + 1) - 1), _value(task.values, one % (len(task.values) + 1) - 1))
+            (
+                _value(domain.values, one // (len(task.values) + 1) - 1),
+                _value(task.values, one % (len(task.values) + 1) - 1),
+            )
         )
         for one in wheres.tolist()
     ]

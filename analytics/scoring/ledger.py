@@ -49,7 +49,9 @@ def plan(ledger: Mapping[str, Entry], manifest: Manifest) -> Plan:
         if path in ledger and path not in gone:
             continue
         old = {holder.get((table, leaf), "") for leaf in file.leaves}
-        is_whole = file.of and "" not in old and {leaf for one in old for leaf in ledger[one].file.leaves} == set(file.leaves)
+        is_whole = (
+            file.of and "" not in old and {leaf for one in old for leaf in ledger[one].file.leaves} == set(file.leaves)
+        )
         if is_whole:
             made.swapped[path] = (table, file, sorted(old))
             gone -= old
@@ -72,5 +74,7 @@ def from_bytes(data: bytes) -> Ledger:
 def _entry(document: dict[str, Any]) -> Entry:
     file = document["file"]
     made = LakeFile(**{**file, "runs": tuple(file["runs"]), "of": tuple(file["of"])})
-    left_out = tuple((source, kind, reason, rows, example) for source, kind, reason, rows, example in document["left_out"])
+    left_out = tuple(
+        (source, kind, reason, rows, example) for source, kind, reason, rows, example in document["left_out"]
+    )
     return Entry(document["table"], made, left_out, document["is_kept"])

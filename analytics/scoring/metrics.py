@@ -34,7 +34,9 @@ class Metrics:
         if kept is not None and touched is not None and not (touched[:, 0] == kind).any():
             self._write(kind, kept, state.generation)
             return kept
-        made = compute(["window_metrics"], windows(state, kind, None if kept is None else touched), {})["window_metrics"]
+        made = compute(["window_metrics"], windows(state, kind, None if kept is None else touched), {})[
+            "window_metrics"
+        ]
         if kept is not None and touched is not None:
             made = _merged(state, kind, touched, kept, made)
         self._write(kind, made, state.generation)
@@ -89,8 +91,11 @@ def _merged(state: State, kind: int, touched: Ints, kept: pa.Table, new: pa.Tabl
 
 def _codes(rows: pa.Table, models: list[str | None], domains: list[str | None]) -> Ints:
     model = pc.index_in(rows.column("model"), pa.array(models, pa.string())).to_numpy().astype(np.int64)
-    domain = pc.fill_null(pc.index_in(rows.column("domain"), pa.array(domains, pa.string()), skip_nulls=True), len(domains))
-    return model * (len(domains) + 1) + domain.to_numpy()
+    domain = pc.fill_null(
+        pc.index_in(rows.column("domain"), pa.array(domains, pa.string()), skip_nulls=True), len(domains)
+    )
+    codes: Ints = model * (len(domains) + 1) + domain.to_numpy()
+    return codes
 
 
 def _ranks(texts: list[str | None]) -> Ints:

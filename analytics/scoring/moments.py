@@ -5,6 +5,7 @@ A group is a row of int64 columns: the counts, then each sum in two limbs (sum =
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ def moments(rows: Rows, starts: Ints, order: Ints | None) -> Ints:
     lengths = np.diff(starts, append=len(rows))
     longest = int(lengths.max(initial=0))
 
-    def ordered(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def ordered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values if order is None else values[order]
 
     def count(name: str, mask: npt.NDArray[np.bool_] | None) -> None:

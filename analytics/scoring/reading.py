@@ -20,7 +20,12 @@ from analytics.lake.schema import conform
 from analytics.scoring.rings import HOUR_US
 from analytics.scoring.tables import compute
 
-METRICS = ("latency", "ttft", "tps", "inter_token")  # what has moments and a histogram; `latency_ticks` and `latency_ms` are of the first
+METRICS = (
+    "latency",
+    "ttft",
+    "tps",
+    "inter_token",
+)  # what has moments and a histogram; `latency_ticks` and `latency_ms` are of the first
 UNITS = {"latency": "latency_ms", "ttft": "ttft_ms", "tps": "tps", "inter_token": "inter_token_ms"}
 OUTCOMES = ("ok", "incomplete", "failed")
 
@@ -29,8 +34,15 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _ROW_GROUPS = 8  # read at once: a million rows of a lake file
-_BOUNDS = {"latency_ms": 1e8, "ttft_ms": 1e8, "tps": 1e8, "inter_token_ms": 1e8,
-    "cost_usd": 1e6, "confidence": 1.0, "tokens": 1e12}
+_BOUNDS = {
+    "latency_ms": 1e8,
+    "ttft_ms": 1e8,
+    "tps": 1e8,
+    "inter_token_ms": 1e8,
+    "cost_usd": 1e6,
+    "confidence": 1.0,
+    "tokens": 1e12,
+}
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "benchmark_results": {
         "provider_name": "provider", "model_name": "model", "domain": "domain", "outcome": "outcome",
@@ -229,7 +241,9 @@ def _costs(piece: _Piece, repricings: pa.Table) -> Numbers:
     if not len(found):
         return costs
     priced = _numbered(piece, found)
-    corrected = compute(["repriced_costs"], {"benchmark_results": priced, "repricings": repricings}, {})["repriced_costs"]
+    corrected = compute(["repriced_costs"], {"benchmark_results": priced, "repricings": repricings}, {})[
+        "repriced_costs"
+    ]
     at = np.array([int(number) for number in corrected.column("id").to_pylist()], np.int64)
     values, known = costs.values.astype(np.float64, copy=True), costs.known
     known = np.ones(piece.size, np.bool_) if known is None else known.copy()
@@ -241,7 +255,9 @@ def _costs(piece: _Piece, repricings: pa.Table) -> Numbers:
 def _numbered(piece: _Piece, rows: Ints) -> pa.Table:
     """Those rows with all that events.sql reads; their id is their number in the piece."""
     numbers = pa.array([f"{number:09}" for number in rows.tolist()], pa.string())
-    table = piece.read([name for name in schema(piece.table).names if name in _read_by_sql(piece.table)]).take(pa.array(rows))
+    table = piece.read([name for name in schema(piece.table).names if name in _read_by_sql(piece.table)]).take(
+        pa.array(rows)
+    )
     whole = conform(table, piece.table)
     return whole.set_column(whole.schema.get_field_index("id"), "id", numbers)
 

@@ -40,7 +40,9 @@ class Work:
     changed_days: dict[str, list[str]] = field(default_factory=dict)
 
 
-def refresh(lake: Lake, manifest: Manifest, state: State, hour: int, corrections: Corrections, resolve: Resolve) -> Work:
+def refresh(
+    lake: Lake, manifest: Manifest, state: State, hour: int, corrections: Corrections, resolve: Resolve
+) -> Work:
     """Bring `state` up to the manifest and to the hour of as_of; raises `StateDamaged` where it must be built again."""
     work, sink, before = Work(state), Pending(), state.hour
     applied = Corrections(state.deleted, _from_ipc(state.repricings))
@@ -54,7 +56,9 @@ def refresh(lake: Lake, manifest: Manifest, state: State, hour: int, corrections
         if deleted.intersection(entry.file.runs) or (repriced and _names_one_of(lake, entry, repriced)):
             try:
                 _take_away(lake, entry, applied, before, state.keys, sink, work.days)
-                state.ledger[path] = _absorb(lake, entry.table, entry.file, corrections, hour, state.keys, sink, work.days)
+                state.ledger[path] = _absorb(
+                    lake, entry.table, entry.file, corrections, hour, state.keys, sink, work.days
+                )
             except Corrupt as error:
                 raise StateDamaged(str(error)) from error
             work.files, work.rows = work.files + 1, work.rows + entry.file.rows
@@ -206,7 +210,10 @@ def _commit(lake: Lake, work: Work, sink: Pending, resolve: Resolve, *, has_chan
     if has_moved.any():
         moved = remapped[has_moved]
         kinds = keys.kind[moved]
-        for models, domains in ((old_model[has_moved], old_domain[has_moved]), (keys.model()[moved], keys.domain()[moved])):
+        for models, domains in (
+            (old_model[has_moved], old_domain[has_moved]),
+            (keys.model()[moved], keys.domain()[moved]),
+        ):
             touched += [np.stack([kinds, models, domains], 1), np.stack([kinds, models, np.full(len(kinds), -1)], 1)]
         _add_up_again(state, touched)
     work.touched = np.unique(np.concatenate(touched), axis=0)

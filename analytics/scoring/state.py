@@ -21,6 +21,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Changes:
     cells: dict[int, tuple[Ints, Cells]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        arrays = {"rows": self.rows, "moments": self.moments}
+        arrays: dict[str, npt.NDArray[Any]] = {"rows": self.rows, "moments": self.moments}
         for ring, (at, values) in self.cells.items():
             arrays |= {f"at{ring}": at, f"values{ring}": values}
         buffer = BytesIO()
@@ -66,7 +67,9 @@ class Changes:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Changes":
         with np.load(BytesIO(data), allow_pickle=False) as found:
-            cells = {ring: (found[f"at{ring}"], found[f"values{ring}"]) for ring in range(RINGS) if f"at{ring}" in found}
+            cells = {
+                ring: (found[f"at{ring}"], found[f"values{ring}"]) for ring in range(RINGS) if f"at{ring}" in found
+            }
             return cls(found["rows"], found["moments"], cells)
 
 
@@ -134,7 +137,13 @@ class State:
             file = f"{name}-{self.generation}{suffix}"
             replace_file(self.directory / file, data)
             files[name] = (file, hashlib.sha256(data).hexdigest())
-        document = {"program": self.program, "era": self.era, "generation": self.generation, "hour": self.hour, "files": files}
+        document = {
+            "program": self.program,
+            "era": self.era,
+            "generation": self.generation,
+            "hour": self.hour,
+            "files": files,
+        }
         replace_file(self.directory / "STATE", json.dumps(document, sort_keys=True).encode())
         if changes is not None:
             self._apply(changes)
@@ -220,9 +229,9 @@ def _read(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
     try:
         breaks = [0, *(np.flatnonzero(np.diff(at) != 1) + 1).tolist(), len(at)]
         numbers = at.tolist()
-        for first, last in zip(breaks, breaks[1:], strict=False):
+        for first, last in pairwise(breaks):
             if first < last:
-                os.preadv(descriptor, [memoryview(rows[first:last]).cast("B")], numbers[first] * width)
+                os.preadv(descriptor, [rows[first:last].data.cast("B")], numbers[first] * width)
     finally:
         os.close(descriptor)
 
@@ -235,5 +244,3 @@ def sparse_code(key: Ints, ring: Ints, metric: Ints, bucket: Ints) -> Ints:
 def sparse_parts(codes: Ints) -> tuple[Ints, Ints, Ints, Ints]:
     """Key, ring, metric and bucket of such a number."""
     return codes >> 22, (codes >> 19) & 7, (codes >> 16) & 7, (codes & 0xFFFF) - 32768
-
-

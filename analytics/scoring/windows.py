@@ -121,7 +121,7 @@ def _sparse(state: State, key: Ints, of: Ints) -> tuple[Ints, Ints, Ints, Ints]:
     row = np.repeat(numbers, times) * RINGS + window
     entry = np.stack([row, np.repeat(metric, times), np.repeat(bucket, times)], 1)
     places, which = np.unique(entry, axis=0, return_inverse=True)
-    return (*places.T, np.bincount(which.reshape(-1), np.repeat(counts[at], times)).astype(np.int64))  # type: ignore[return-value]
+    return (*places.T, np.bincount(which.reshape(-1), np.repeat(counts[at], times)).astype(np.int64))
 
 
 def _names(state: State, members: _Members, row: Ints) -> Iterator[tuple[str, pa.Array]]:

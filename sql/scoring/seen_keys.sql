@@ -1,4 +1,5 @@
--- one row per is_simulated, source, provider_name, model_name, domain, task_type that rows name: how many rows, how many later than $as_of
+-- one row per is_simulated, source, provider_name, model_name, domain, task_type
+-- Who rows say they are of, in how many rows, and how many of them are later than $as_of.
 select
     is_simulated,
     source,

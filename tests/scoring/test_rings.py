@@ -64,7 +64,9 @@ class House:
     def measure(self) -> float | None:
         if self.chance.random() < 0.05:
             return self.chance.choice(ODD)
-        return self.chance.choice([None, round(self.chance.lognormvariate(6, 1.5), 2), self.chance.lognormvariate(4, 1)])
+        return self.chance.choice(
+            [None, round(self.chance.lognormvariate(6, 1.5), 2), self.chance.lognormvariate(4, 1)]
+        )
 
     def moment(self) -> str:
         age = self.chance.choice([-1, 0, 1, 2, 23, 24, 25, 26, 167, 168, 169, 719, 720, 721, 2159, 2160, 2161, 4000])

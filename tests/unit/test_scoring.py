@@ -332,7 +332,14 @@ def test_a_killed_scorer_leaves_a_whole_snapshot(bench: Bench, step: int) -> Non
 
 
 def vote() -> Row:
-    return {"id": new_id(), "message_id": "m", "model": "aurora/small", "rating": 1.0, "feedback_type": "explicit", "created_at": T0}
+    return {
+        "id": new_id(),
+        "message_id": "m",
+        "model": "aurora/small",
+        "rating": 1.0,
+        "feedback_type": "explicit",
+        "created_at": T0,
+    }
 
 
 def _folder(path: Path) -> Path:
