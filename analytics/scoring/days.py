@@ -96,12 +96,9 @@ class DayTables:
             return [("all", table)]
         first = grain(name)[0]
         self._engine.register("parts", table)
-        days = duck.select(
-            self._engine,
-            f"select distinct cast({first} as date)::varchar as day from parts order by day",
-            {},  # noqa: S608  # names are of our own SQL files
-        )
-        sql = f"select * from parts where cast({first} as date)::varchar = $day"  # noqa: S608  # names are of our own SQL files
+        day = f"cast({first} as date)::varchar"
+        days = duck.select(self._engine, f"select distinct {day} as day from parts order by day", {})  # noqa: S608  # ours
+        sql = f"select * from parts where {day} = $day"  # noqa: S608  # names are of our own SQL files
         return [(day, duck.select(self._engine, sql, {"day": day})) for day in days.column("day").to_pylist()]
 
 
