@@ -62,7 +62,7 @@ class DayTables:
             changed[name] = []
             for day, part in self._by_day(name, self._folded(name, parts)) if parts else ():
                 held = [read(directory, files[name][day])] if day in files[name] else []
-                whole = self._folded(name, [*held, part])
+                whole = self._folded(name, [*held, part], "sum(requests) <> 0")  # a difference may well have none
                 changed[name].append(day)
                 files[name].pop(day, None)
                 if whole.num_rows:
@@ -70,7 +70,7 @@ class DayTables:
         self._engine.close()
         return files, changed
 
-    def _folded(self, name: str, parts: list[pa.Table]) -> pa.Table:
+    def _folded(self, name: str, parts: list[pa.Table], having: str = "true") -> pa.Table:
         keys = ", ".join(grain(name))
         sums = ", ".join(
             f"cast(sum({field.name}) as {_sql_type(field.type)}) as {field.name}"
@@ -78,7 +78,7 @@ class DayTables:
             if field.name not in grain(name)
         )
         self._engine.register("parts", pa.concat_tables(parts))
-        sql = f"select {keys}, {sums} from parts group by {keys} having sum(requests) <> 0 order by {keys}"  # noqa: S608  # names are of our own SQL files
+        sql = f"select {keys}, {sums} from parts group by {keys} having {having} order by {keys}"  # noqa: S608  # names are of our own SQL files
         return duck.select(self._engine, sql, {})
 
     def _negated(self, name: str, table: pa.Table) -> pa.Table:
