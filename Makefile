@@ -24,8 +24,10 @@ bench: .venv/.installed  ## the benchmarks: routing latency, accuracy of the mea
 	@$(BIN)/python benchmarks/routing.py
 	@$(BIN)/python benchmarks/measure_accuracy.py
 
-soak: .venv/.installed  ## the long counts: a Prefect server that dies, 1,200 kills
+soak: .venv/.installed  ## the long counts: millions of inputs, thousands of kills and flipped bits
 	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python -m tests.wire.fuzz --inputs 1000000 --seed 20261121
+	@$(BIN)/python -m tests.routing.fuzz --queries 1000000 --seed 1
 	@$(BIN)/python -m tests.faults.kills --kills 200
 	@$(BIN)/python -m tests.faults.kills --kills 1000 --store supabase
 

@@ -29,6 +29,8 @@ PUBLISHED = (
     "experience",
     "routing_scores",
     "daily_aggregates",
+    "model_totals",
+    "model_performance_history",
     "left_out",
     "unknown_models",
 )

@@ -9,7 +9,13 @@ import pyarrow as pa
 from analytics.scoring.build import ScoreReport
 from analytics.store import stable_id, to_text
 
-_KEYS = {"model_metrics": ("model", "domain"), "daily_aggregates": ("date",)}
+_KEYS = {
+    "model_metrics": ("model", "domain"),
+    "model_metrics_by_window": ("model", "domain", "window_name"),
+    "model_totals": ("model",),
+    "model_performance_history": ("model", "domain", "date"),
+    "daily_aggregates": ("date",),
+}
 
 
 class Aggregates(Protocol):
@@ -21,7 +27,7 @@ class Aggregates(Protocol):
 
 
 def write_back(store: Aggregates, report: ScoreReport) -> dict[str, int]:
-    """Make `model_metrics` and `daily_aggregates` of the store those that were published; rows there now, by table.
+    """Make the aggregates of the store those that were published; rows there now, by table.
 
     Only rows that changed are written. A row whose evidence is gone (a deleted run) is deleted. Kinds that the report does not have stay as they are. Safe to
     repeat; raises what the store raises.
@@ -43,7 +49,15 @@ def _is_in(stored: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
 
 def _rows(name: str, keys: Sequence[str], table: pa.Table) -> list[dict[str, Any]]:
     rows = [{column: _stored(value) for column, value in row.items()} for row in table.to_pylist()]
-    return [{"id": stable_id(name, "/".join(str(row[key]) for key in (*keys, "is_simulated"))), **row} for row in rows]
+    return [
+        {
+            "id": stable_id(
+                name, "/".join("" if row[key] is None else str(row[key]) for key in (*keys, "is_simulated"))
+            ),
+            **row,
+        }
+        for row in rows
+    ]
 
 
 def _stored(value: Any) -> Any:

@@ -276,7 +276,13 @@ def test_a_table_comes_after_those_it_reads() -> None:
 def test_aggregates_are_written_back_and_follow_deletions(bench: Bench) -> None:
     bench.land([{"domain": "math"}])
     deleted = bench.land([{"domain": "coding", "created_at": "2026-11-20T00:00:00.000000Z"}])
-    assert write_back(bench.store, bench.refresh()) == {"model_metrics": 2, "daily_aggregates": 2}
+    assert write_back(bench.store, bench.refresh()) == {
+        "model_metrics": 2,
+        "model_metrics_by_window": 11,
+        "model_totals": 1,
+        "model_performance_history": 4,
+        "daily_aggregates": 2,
+    }
     bench.store.delete("runs", [deleted])
     write_back(bench.store, bench.refresh())
     [metrics] = bench.store.read_all("model_metrics")

@@ -40,7 +40,7 @@ tps_p50_low real check (tps_p50_low >= 0);  -- lower end of its 95 % interval; n
 alter table model_metrics_by_window add column
 tps_p50_high real check (tps_p50_high >= 0);
 alter table model_metrics_by_window add column
-inter_token_n integer not null default 0 check (inter_token_n >= 0);  -- streams of benchmarks whose gaps between tokens were timed
+inter_token_n integer not null default 0 check (inter_token_n >= 0);
 alter table model_metrics_by_window add column
 inter_token_mean_ms real check (inter_token_mean_ms >= 0);  -- mean of their median gaps, in ms
 alter table model_metrics_by_window add column
