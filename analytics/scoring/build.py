@@ -22,6 +22,7 @@ from analytics.scoring.refresh import Work, rebuild, refresh
 from analytics.scoring.rings import hour_of
 from analytics.scoring.state import State, StateDamaged
 from analytics.scoring.tables import compute, needed, scoring_sql
+from analytics.scoring.windows import totals
 
 PUBLISHED = (
     "model_metrics",
@@ -214,19 +215,21 @@ class _Run:
             for source, kind, reason, rows, example in entry.left_out
         ]
         of_feedback = self._feedback.tables["day_left_out"]
-        totals = state.tables.get("hourly_usage", {})
         return {
             **self._given,
             "seen_keys": state.keys.seen(),
             "day_left_out": pa.concat_tables([of_feedback, pa.Table.from_pylist(left_out, schema=of_feedback.schema)]),
-            "hourly_usage": pa.concat_tables(
-                [compute(["hourly_usage"], {"events": day_tables.no_events()}, {})["hourly_usage"]]
-                + [day_tables.read(state.directory, totals[day]) for day in sorted(totals)]
-            ),
+            **{name: self._of_all_days(name) for name in day_tables.DAY_TABLES},
         }
 
+    def _of_all_days(self, name: str) -> pa.Table:
+        state = self.work.state
+        none = compute([name], {"events": day_tables.no_events()}, self.values(False))[name]
+        files = state.tables.get(name, {})
+        return pa.concat_tables([none, *(day_tables.read(state.directory, files[day]) for day in sorted(files))])
+
     def _tables_of(self, kind: bool, metrics: Metrics) -> dict[str, pa.Table]:
-        tables = {**self._tables, "model_names": self._named[kind]["model_names"]}
+        tables = {**self._tables, **self._named[kind], "window_moments": totals(self.work.state, int(kind))}
         tables["window_metrics"] = metrics.refreshed(self.work.state, int(kind), self.work.touched)
         return compute(PUBLISHED, tables, self.values(kind))
 

@@ -16,11 +16,11 @@ from analytics import duck
 from analytics.durable import replace_file
 from analytics.lake.schema import TIME
 from analytics.scoring.reading import METRICS, OUTCOMES, Numbers, Rows, Texts
-from analytics.scoring.rings import HOUR_US
+from analytics.scoring.rings import HOUR_US, moment_of
 from analytics.scoring.state import StateDamaged
 from analytics.scoring.tables import scoring_sql
 
-DAY_TABLES = ("hourly_usage",)
+DAY_TABLES = ("hourly_usage", "daily_totals")
 WHOLE = frozenset({"hourly_usage"})  # so small that all its days are one file, `all`
 _NUMBERS = (
     *(f"{metric}_ticks" for metric in METRICS), "input_tokens", "output_tokens", "cost_nanos", "confidence_micros", "status_code",
@@ -43,13 +43,13 @@ class DayTables:
         self._parts: dict[str, list[pa.Table]] = {name: [] for name in DAY_TABLES}
         self._engine = duck.open_engine()
 
-    def add(self, rows: Rows, sign: int = 1) -> None:
-        """Add rows to their days (sign -1: take them away)."""
+    def add(self, rows: Rows, hour: int, sign: int = 1) -> None:
+        """Add rows to their days (sign -1: take them away), seen from `hour`, the hour of as_of."""
         if not len(rows):
             return
         self._engine.register("events", to_events(rows))
         for name, parts in self._parts.items():
-            made = duck.select(self._engine, scoring_sql()[name], {})
+            made = duck.select(self._engine, scoring_sql()[name], {"as_of": moment_of(hour)})
             parts.append(made if sign == 1 else self._negated(name, made))
             if sum(part.num_rows for part in parts) > _FOLD_AT:
                 self._parts[name] = [self._folded(name, parts)]

@@ -21,7 +21,7 @@ from analytics.scoring.histograms import CELLS
 from analytics.scoring.keys import Keys, group
 from analytics.scoring.ledger import ABSORBED, Entry, plan
 from analytics.scoring.reading import Corrections, Rows, filtered, read_rows
-from analytics.scoring.rings import RINGS, Ints, hour_of, is_of_the_oldest_ring, moves, rings_of
+from analytics.scoring.rings import LATER, RINGS, Ints, hour_of, is_of_the_oldest_ring, moves, rings_of
 from analytics.scoring.state import SLOTS, Changes, State, StateDamaged, sparse_code, sparse_parts
 
 Resolve = Callable[[Keys], None]  # lets the keys know which models and domains are meant
@@ -64,7 +64,7 @@ def refresh(
             work.files, work.rows = work.files + 1, work.rows + entry.file.rows
         elif hour != before and _crosses(entry.file, before, hour):
             try:
-                _move(lake, entry, corrections, before, hour, state.keys, sink)
+                _move(lake, entry, corrections, before, hour, work, sink)
             except Corrupt as error:
                 raise StateDamaged(str(error)) from error
     has_changed = state.ledger != known or hour != before or corrections.deleted != applied.deleted or bool(repriced)
@@ -138,7 +138,7 @@ def _absorb(
     left_out: dict[tuple[str, bool | None, str], tuple[int, str]] = {}
     for portion in read_rows(lake, table, file, corrections):
         contribute(portion.rows, ring_of_each(portion.rows, hour), keys, sink)
-        days.add(portion.rows)
+        days.add(portion.rows, hour)
         for key, (times, example) in portion.left_out.items():
             before, least = left_out.get(key, (0, example))
             left_out[key] = (before + times, min(least, example))
@@ -150,17 +150,20 @@ def _take_away(
 ) -> None:
     for portion in read_rows(lake, entry.table, entry.file, corrections):
         contribute(portion.rows, ring_of_each(portion.rows, hour), keys, sink, -1)
-        days.add(portion.rows, -1)
+        days.add(portion.rows, hour, -1)
 
 
-def _move(lake: Lake, entry: Entry, corrections: Corrections, before: int, now: int, keys: Keys, sink: Sink) -> None:
+def _move(lake: Lake, entry: Entry, corrections: Corrections, before: int, now: int, work: Work, sink: Sink) -> None:
     """Take the rows that crossed a border out of the ring they were in and put them into the one they are in now."""
     for portion in read_rows(lake, entry.table, entry.file, corrections):
         old, new = ring_of_each(portion.rows, before), ring_of_each(portion.rows, now)
         crossed = np.flatnonzero(old != new)
         rows = filtered(portion.rows, crossed)
-        contribute(rows, old[crossed], keys, sink, -1)
-        contribute(rows, new[crossed], keys, sink)
+        contribute(rows, old[crossed], work.state.keys, sink, -1)
+        contribute(rows, new[crossed], work.state.keys, sink)
+        reached = filtered(portion.rows, np.flatnonzero((old == LATER) != (new == LATER)))
+        work.days.add(reached, before, -1)
+        work.days.add(reached, now)
 
 
 def ring_of_each(rows: Rows, hour: int) -> Ints:

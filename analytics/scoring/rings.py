@@ -10,7 +10,7 @@ A row lives in one ring. Age 0 is the hour that as_of lies in, so a window is it
 `sql/scoring/windows.sql` says. When as_of enters the next hour, one hour of rows crosses each border.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,11 @@ Ints = npt.NDArray[np.int64]
 def hour_of(moment: datetime) -> int:
     """The whole hours from the epoch to a moment with a time zone."""
     return int((moment - _EPOCH).total_seconds() // 3600)
+
+
+def moment_of(hour: int) -> datetime:
+    """The beginning of an hour since the epoch."""
+    return _EPOCH + timedelta(hours=hour)
 
 
 def rings_of(hours: Ints, last_hour: int) -> Ints:

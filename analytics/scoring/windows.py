@@ -53,6 +53,17 @@ def windows(state: State, kind: int, touched: Ints | None) -> dict[str, pa.Table
     }
 
 
+def totals(state: State, kind: int) -> pa.Table:
+    """`window_moments` of the models over all their domains."""
+    keys = state.keys
+    rollups = np.flatnonzero((keys.kind == kind) & keys.is_rollup)
+    model = keys.model()[rollups]
+    numbers = np.arange(len(rollups))
+    table = _by_window(state.read_moments(rollups), numbers, len(rollups))
+    members = _Members(model, np.full(len(rollups), -1), rollups, numbers)
+    return _moments_table(state, members, table.reshape(-1, sums.WIDTH))
+
+
 def _members(state: State, kind: int, touched: Ints | None) -> _Members:
     keys = state.keys
     mine = np.flatnonzero((keys.kind == kind) & (keys.is_rollup | (keys.requests > 0)))
@@ -71,6 +82,8 @@ def _by_window(blocks: Ints, of: Ints, wanted: int) -> Ints:
     """Moments [wanted, windows, WIDTH]: keys added up, then ring after ring."""
     made = np.zeros((wanted, RINGS, sums.WIDTH), np.int64)
     rings = blocks[:, :RINGS]
+    if not wanted:
+        return made
     numbers, starts = np.unique(of, return_index=True)
     made[numbers] = np.add.reduceat(rings, starts)
     made[numbers, :, sums.LAST] = np.maximum.reduceat(rings[..., sums.LAST], starts)

@@ -1,6 +1,7 @@
 """The engine's sums against SQL over all rows: the same columns, the same counts, the same sums, to the last bit."""
 
 import random
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,30 @@ import pytest
 from store.samples import T0, entry, provider, request, result, run
 
 from analytics.lake import EVENTS, Lake
-from analytics.scoring import score
-from analytics.scoring.build import _DIMENSIONS
+from analytics.routing.published import read_published
+from analytics.scoring import VoteCaps, score
+from analytics.scoring.build import _DIMENSIONS, POINTERS
 from analytics.scoring.state import State
 from analytics.scoring.tables import compute
 from analytics.scoring.windows import windows
 from analytics.store import SqliteStore, to_text
 
 AS_OF = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
-TABLES = ("window_moments", "window_quantiles", "seen_keys", "daily_aggregates", "left_out")
+TABLES = (
+    "window_moments",
+    "window_quantiles",
+    "seen_keys",
+    "daily_aggregates",
+    "left_out",
+    "model_totals",
+    "model_performance_history",
+)
+PUBLISHED_BY = {
+    "daily_aggregates": ["date"],
+    "left_out": ["source", "reason"],
+    "model_totals": ["model"],
+    "model_performance_history": ["model", "domain", "date"],
+}
 ODD = (1e308, 0.0, 0.004, 1e-300, 1e8, 1e8 + 1)
 
 
@@ -86,7 +102,7 @@ class House:
         manifest = self.lake.manifest()
         tables = {name: self.lake.load_all(name, manifest.table(name).files).rows for name in (*EVENTS, *_DIMENSIONS)}
         for kind in (False, True):
-            values = {"is_simulated": kind, "as_of": self.as_of}
+            values = {"is_simulated": kind, "as_of": self.as_of, "half_life_days": 60.0, **asdict(VoteCaps())}
             expected = compute(TABLES, tables, values)
             state = self.state()
             found = windows(state, int(kind), None)
@@ -95,6 +111,9 @@ class House:
                 _same(found[name], expected[name], by)
             keys = ["is_simulated", "source", "provider_name", "model_name", "domain", "task_type"]
             _same(state.keys.seen(), expected["seen_keys"], keys)
+            published = read_published(self.folder / "scoring", POINTERS[kind]).tables
+            for name, by in PUBLISHED_BY.items():
+                _same(published[name], expected[name], by)
 
 
 def _same(found: pa.Table, expected: pa.Table, by: list[str]) -> None:
