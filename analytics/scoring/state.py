@@ -152,7 +152,7 @@ class State:
     def read_moments(self, keys: Ints) -> Ints:
         """int64[len(keys), SLOTS, WIDTH]; raises `StateDamaged` where a row's check fails."""
         made = np.zeros((len(keys), SLOTS, sums.WIDTH), np.int64)
-        _read(self.moments_path, keys, made.reshape(len(keys), -1).view(np.uint8))
+        _read(self.moments_path, keys, made.reshape(len(keys), SLOTS * sums.WIDTH).view(np.uint8))
         if np.any(sums.checks(made) != made[..., sums.CHECK]):
             raise StateDamaged(f"{self.moments_path} holds a row that does not match its check")
         return made
