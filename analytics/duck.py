@@ -1,6 +1,7 @@
 """DuckDB as this program uses it: in memory, in UTC, over Arrow tables that are handed in, without reach beyond them."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -17,7 +18,16 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 
 def open_engine() -> duckdb.DuckDBPyConnection:
-    """A connection of its own in memory. Files, extensions and settings are out of reach of what runs on it."""
+    """A connection of its own in memory: what is registered on it is seen on no other.
+
+    Files, extensions and settings are out of reach of what runs on it.
+    """
+    return _database(os.getpid()).cursor()
+
+
+@cache
+def _database(_: int) -> duckdb.DuckDBPyConnection:
+    """The one empty database that a process's connections are of: making a database takes longer than most of what is asked of it."""
     connection = duckdb.connect(":memory:", config=_CONFIG)
     connection.execute("set TimeZone = 'UTC'; set enable_external_access = false; set lock_configuration = true")
     return connection

@@ -131,8 +131,10 @@ class Lake:
                 # Without its tombstones a deleted run would count again, without its repricings a wrong price; the store keeps
                 # them all.
                 lost = table in CORRECTIONS and not self._is_intact(table, before.table(table))
+                self._compact(
+                    table, draft
+                )  # of what scoring has seen: new rows are for it to find in files of their own
                 self._extract_events(store, table, draft, restored=restored or lost)
-                self._compact(table, draft)
             for table in DIMENSIONS:
                 self._extract_dimension(store, table, draft)
             if draft.manifest != before:
@@ -141,7 +143,20 @@ class Lake:
             return Extraction(draft.rows, marks, orphans, tuple(draft.compacted), restored)
 
     def load(self, table: str, file: LakeFile, columns: Sequence[str] | None = None) -> pa.Table:
-        """One file's rows in today's schema. The bytes that are decoded are the bytes that were hashed; raises `Corrupt`."""
+        """One file's rows in today's schema; raises `Corrupt`."""
+        parquet = self.open_file(file)
+        try:
+            present = None if columns is None else [name for name in columns if name in parquet.schema_arrow.names]
+            rows = parquet.read(columns=present)
+        except (OSError, pa.ArrowException) as error:
+            raise Corrupt(f"{file.path} is no Parquet file ({error})") from error
+        return conform(rows, table, columns)
+
+    def open_file(self, file: LakeFile, *, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
+        """A file to be read piece by piece: its bytes in memory, and these are the bytes that were hashed.
+
+        Columns named in `dictionaries` come dictionary-encoded. Raises `Corrupt`.
+        """
         path = self.directory / file.path
         try:
             data = path.read_bytes()
@@ -150,14 +165,17 @@ class Lake:
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise Corrupt(f"{file.path} does not match its recorded sha256")
         try:
-            parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-            present = None if columns is None else [name for name in columns if name in parquet.schema_arrow.names]
-            rows = parquet.read(columns=present)
+            source = pa.BufferReader(data)
+            metadata = pq.read_metadata(source)
+            encoded = [name for name in dictionaries if name in metadata.schema.names]
+            parquet = pq.ParquetFile(
+                source, metadata=metadata, page_checksum_verification=True, read_dictionary=encoded
+            )
         except (OSError, pa.ArrowException) as error:
             raise Corrupt(f"{file.path} is no Parquet file ({error})") from error
-        if rows.num_rows != file.rows:
-            raise Corrupt(f"{file.path} has {rows.num_rows} rows, recorded are {file.rows}")
-        return conform(rows, table, columns)
+        if parquet.metadata.num_rows != file.rows:
+            raise Corrupt(f"{file.path} has {parquet.metadata.num_rows} rows, recorded are {file.rows}")
+        return parquet
 
     def load_all(self, table: str, files: Sequence[LakeFile], columns: Sequence[str] | None = None) -> Reading:
         """The rows of some files together, corrupt ones left out and named."""
@@ -234,7 +252,13 @@ class Lake:
                 continue
             entry = TableFiles(
                 entry.watermark,
-                (*(file for file in entry.files if file.day != day), *self._write_days(table, reading.rows)),
+                (
+                    *(file for file in entry.files if file.day != day),
+                    *(
+                        replace(made, of=tuple(sorted(leaf for file in files for leaf in file.leaves)))
+                        for made in self._write_days(table, reading.rows)
+                    ),
+                ),
             )
             draft.manifest = draft.manifest.with_table(table, entry, {file.path: time.time() for file in files})
             draft.compacted.append(f"{table} {day}")

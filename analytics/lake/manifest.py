@@ -18,7 +18,11 @@ UNKNOWN_DAY = "unknown"  # of rows whose created_at could not be read: kept, and
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
-    """One immutable Parquet file: `path` is relative to the lake, times are text, `runs` the run ids it holds rows of."""
+    """One immutable Parquet file: `path` is relative to the lake, times are text, `runs` the run ids it holds rows of.
+
+    `of` are the sha256 of the files that it was compacted from, those that were extracted and not what lay between: it holds their
+    rows and no others.
+    """
 
     path: str
     sha256: str
@@ -26,6 +30,12 @@ class LakeFile:
     min_created_at: str | None = None
     max_created_at: str | None = None
     runs: tuple[str, ...] = ()
+    of: tuple[str, ...] = ()
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """The sha256 of the extracted files whose rows it holds: its own, unless it was compacted."""
+        return self.of or (self.sha256,)
 
     @property
     def day(self) -> str:
@@ -74,7 +84,7 @@ def read_manifest(path: Path) -> Manifest:
         tables = {
             name: TableFiles(
                 entry["watermark"],
-                tuple(LakeFile(**{**file, "runs": tuple(file.get("runs", ()))}) for file in entry["files"]),
+                tuple(_file(file) for file in entry["files"]),
             )
             for name, entry in document["tables"].items()
         }
@@ -83,6 +93,10 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Corrupt(f"{path} is no manifest of a lake ({type(error).__name__}: {error})") from error
+
+
+def _file(entry: dict[str, Any]) -> LakeFile:
+    return LakeFile(**{**entry, "runs": tuple(entry.get("runs", ())), "of": tuple(entry.get("of", ()))})
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -1,5 +1,6 @@
-"""From the lake to published scores: day partials, merged windows, checks, one snapshot per kind of evidence."""
+"""From the lake to published scores: what is new is added to the sums, what it touched is scored again, checked, and published."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -8,14 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from analytics.lake import Lake, Manifest
+from analytics.lake import Lake
+from analytics.scoring import days as day_tables
 from analytics.scoring.checks import run_checks
-from analytics.scoring.partials import TABLES as PARTIALS
+from analytics.scoring.keys import Keys
+from analytics.scoring.metrics import Metrics
 from analytics.scoring.partials import Partials
 from analytics.scoring.publish import current, publish
-from analytics.scoring.tables import compute
+from analytics.scoring.reading import Corrections
+from analytics.scoring.refresh import Work, rebuild, refresh
+from analytics.scoring.rings import hour_of
+from analytics.scoring.state import State, StateDamaged
+from analytics.scoring.tables import compute, needed, scoring_sql
+from analytics.scoring.windows import totals
 
 PUBLISHED = (
     "model_metrics",
@@ -30,7 +37,7 @@ PUBLISHED = (
 )
 POINTERS = {False: "CURRENT", True: "CURRENT-simulated"}
 _DIMENSIONS = ("catalog", "task_domains")
-_COUNTED = ("hourly_moments", "day_votes")
+_ENGINE = 1  # raised when arrays come to mean something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +46,16 @@ class ScoreReport:
 
     `snapshots` maps a kind of evidence (real, simulated) to the snapshot in force now, `tables` maps whether it is
     simulated to what was published, `rows` a table to its rows over both kinds, `rejects` a reason to rows that count nowhere (aborted
-    and skipped ones too). `corrupt` (files that were left out) and `warnings` are sentences.
+    and skipped ones too). `files_absorbed` and `rows_absorbed` are the lake files that were read because they were new or corrected,
+    `is_rebuilt` says that all were. `corrupt` (files that were left out) and `warnings` are sentences.
     """
 
     snapshots: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     rejects: Mapping[str, int] = field(default_factory=dict)
-    days_computed: int = 0
-    days_reused: int = 0
+    files_absorbed: int = 0
+    rows_absorbed: int = 0
+    is_rebuilt: bool = False
     corrupt: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -56,21 +65,6 @@ class ScoreReport:
     def problems(self) -> tuple[str, ...]:
         """What somebody should look at."""
         return (*self.corrupt, *self.warnings)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Evidence:
-    """All the day partials together with the dimensions they are read by; `digests` is of each day."""
-
-    tables: dict[str, pa.Table]
-    digests: dict[str, str]
-    reused: int
-    corrupt: tuple[str, ...]
-
-    def has(self, kind: bool, *tables: str) -> bool:
-        """Whether one of those partial tables has a row of that kind."""
-        columns = (self.tables[name].column("is_simulated") for name in tables)
-        return any(pc.any(pc.equal(column, kind), min_count=0).as_py() for column in columns)
 
 
 HALF_LIFE_DAYS = 60.0
@@ -97,94 +91,158 @@ def score(
     half_life_days: float = HALF_LIFE_DAYS,
     caps: VoteCaps = VoteCaps(),
 ) -> ScoreReport:
-    """Refresh the scores as of a moment and publish them; `full` computes every day anew; a rating counts half as much
+    """Refresh the scores as of a moment and publish them; `full` adds everything up anew; a rating counts half as much
     in the learned experience every `half_life_days`; `caps` keep anybody from shouting others down.
 
     A kind of evidence (real, simulated) is published when some of it counts, or once did: then without rows. Every check runs on both
     before either is published. Raises LeaseHeld, CheckFailed, Corrupt (the lake's manifest), ValueError (`as_of` without a
     time zone, or a half-life of no length), OSError; the old snapshots stay then.
     """
-    if as_of.tzinfo is None:
-        raise ValueError(f"as_of {as_of.isoformat()} has no time zone")
     if not half_life_days > 0:
         raise ValueError(f"half_life_days is {half_life_days}; it must be more than 0")
+    if as_of.tzinfo is None:
+        raise ValueError(f"as_of {as_of.isoformat()} has no time zone")
     begun = time.monotonic()
-    scoring_dir = Path(scoring_dir)
     with lake.lease():
-        partials = Partials(scoring_dir / "partials")
-        evidence = _gather(lake, partials, full=full)
-        scored, warnings = {}, []
-        for kind, pointer in POINTERS.items():
-            if evidence.has(kind, *PARTIALS) or current(scoring_dir, pointer):
-                scored[kind], found = _score_kind(evidence, kind, as_of, half_life_days, caps)
-                warnings += [f"{_name(kind)}: {warning}" for warning in found]
+        run = _Run(lake, Path(scoring_dir), as_of.astimezone(UTC), {"half_life_days": half_life_days, **asdict(caps)})
+        try:
+            scored = run.score(full=full)
+        except StateDamaged:
+            scored = run.score(full=True)
+        warnings = [f"{_name(kind)}: {one}" for kind in scored for one in run_checks(scored[kind], run.values(kind))]
         # Rows that count nowhere are reported, but make no snapshot: an empty real one would hide the simulated one.
         snapshots = {
-            _name(kind): publish(scoring_dir, tables, _meta(evidence, kind, as_of), POINTERS[kind])
+            _name(kind): publish(run.directory, tables, run.meta(kind), POINTERS[kind])
             for kind, tables in scored.items()
-            if evidence.has(kind, *_COUNTED) or current(scoring_dir, POINTERS[kind])
+            if run.counts(kind) or current(run.directory, POINTERS[kind])
         }
-        partials.forget_all_but(evidence.digests)
     return ScoreReport(
         snapshots=snapshots,
         rows={name: sum(tables[name].num_rows for tables in scored.values()) for name in PUBLISHED},
         rejects=_rejects(scored),
-        days_computed=len(evidence.digests) - evidence.reused,
-        days_reused=evidence.reused,
-        corrupt=evidence.corrupt,
+        files_absorbed=run.work.files,
+        rows_absorbed=run.work.rows,
+        is_rebuilt=run.is_rebuilt,
+        corrupt=tuple(run.corrupt),
         warnings=tuple(warnings),
         seconds=time.monotonic() - begun,
         tables=scored,
     )
 
 
-def _gather(lake: Lake, partials: Partials, *, full: bool) -> _Evidence:
-    manifest = lake.manifest()
-    deleted, corrupt = _deleted_runs(lake, manifest)
-    repricings = lake.load_all("repricings", manifest.table("repricings").files)
-    corrupt += repricings.corrupt
-    parts = {name: [table] for name, table in partials.empty().items()}
-    digests, reused = {}, 0
-    for day_name in manifest.days():
-        day = partials.day(lake, manifest, day_name, deleted, repricings.rows, anew=full)
-        digests[day_name] = day.digest
-        reused += day.is_reused
-        corrupt += day.corrupt
-        for name, table in day.tables.items():
-            parts[name].append(table)
-    tables = {name: pa.concat_tables(found) for name, found in parts.items()}
-    for name in _DIMENSIONS:
-        reading = lake.load_all(name, manifest.table(name).files)
-        tables[name] = reading.rows
-        corrupt += reading.corrupt
-    return _Evidence(tables, digests, reused, corrupt)
+class _Run:
+    """One refresh: what it reads, and what comes of it. Only for the holder of the lake's lease."""
+
+    work: Work
+
+    def __init__(self, lake: Lake, directory: Path, as_of: datetime, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._lake, self.directory, self._as_of = lake, directory, as_of
+        self._manifest = lake.manifest()
+        self._read: list[str] = []
+        self.is_rebuilt = False
+        self._given = {name: self._load(name) for name in (*_DIMENSIONS, "repricings")}
+        deleted = self._load("tombstones").column("run_id").to_pylist()
+        self._deleted = frozenset(deleted)
+        self._feedback = Partials(directory / "partials").all_days(lake, self._manifest)
+        self._read += self._feedback.corrupt
+        self._given["day_votes"] = self._feedback.tables["day_votes"]
+        self._named: dict[bool, dict[str, pa.Table]] = {}
+
+    @property
+    def corrupt(self) -> list[str]:
+        return [*self._read, *self.work.corrupt]
+
+    def score(self, *, full: bool) -> dict[bool, dict[str, pa.Table]]:
+        """The tables of each kind that has anything to say; raises `StateDamaged` unless everything is made anew (`full`)."""
+        place, program, hour = self.directory / "state", _program(), hour_of(self._as_of)
+        before = -1
+        if full:
+            corrections = Corrections(self._deleted, self._given["repricings"])
+            self.work = rebuild(self._lake, self._manifest, place, program, hour, corrections, self._resolve)
+        else:
+            state = State.open(place, program)
+            before = state.generation
+            # Corrections are never taken back: those that cannot be read any more still hold.
+            corrections = Corrections(self._deleted | state.deleted, self._given["repricings"])
+            self.work = refresh(self._lake, self._manifest, state, hour, corrections, self._resolve)
+        self.is_rebuilt = full
+        metrics = Metrics(place, before)
+        self._tables = self._evidence()
+        return {
+            kind: self._tables_of(kind, metrics)
+            for kind, pointer in POINTERS.items()
+            if self._has_rows(kind) or current(self.directory, pointer)
+        }
+
+    def values(self, kind: bool) -> dict[str, Any]:
+        """What the SQL of that kind wants bound."""
+        return {"is_simulated": kind, "as_of": self._as_of, **self._settings}
+
+    def meta(self, kind: bool) -> dict[str, Any]:
+        """What the snapshot's manifest says besides its tables."""
+        return {
+            "kind": "scoring",
+            "is_simulated": kind,
+            "as_of": self._as_of.isoformat(timespec="microseconds"),
+            "inputs": {"files": len(self.work.state.ledger), "corrupt": self.corrupt},
+        }
+
+    def counts(self, kind: bool) -> bool:
+        """Whether any row of that kind counts."""
+        return any(_has(self._tables[name], kind) for name in ("seen_keys", "day_votes"))
+
+    def _has_rows(self, kind: bool) -> bool:
+        return self.counts(kind) or _has(self._tables["day_left_out"], kind)
+
+    def _load(self, table: str) -> pa.Table:
+        reading = self._lake.load_all(table, self._manifest.table(table).files)
+        self._read += reading.corrupt
+        return reading.rows
+
+    def _resolve(self, keys: Keys) -> None:
+        """Ask model_names.sql and event_domains.sql what is meant by the names seen so far."""
+        tables = {"seen_keys": keys.seen(), **self._given}
+        for kind in POINTERS:
+            self._named[kind] = compute(("model_names", "event_domains"), tables, self.values(kind))
+            keys.resolve(int(kind), self._named[kind]["model_names"], self._named[kind]["event_domains"])
+
+    def _evidence(self) -> dict[str, pa.Table]:
+        state = self.work.state
+        left_out = [
+            {"source": source, "is_simulated": kind, "reason": reason, "rows_left_out": rows, "example_id": example}
+            for entry in state.ledger.values()
+            for source, kind, reason, rows, example in entry.left_out
+        ]
+        of_feedback = self._feedback.tables["day_left_out"]
+        return {
+            **self._given,
+            "seen_keys": state.keys.seen(),
+            "day_left_out": pa.concat_tables([of_feedback, pa.Table.from_pylist(left_out, schema=of_feedback.schema)]),
+            **{name: self._of_all_days(name) for name in day_tables.DAY_TABLES},
+        }
+
+    def _of_all_days(self, name: str) -> pa.Table:
+        state = self.work.state
+        none = compute([name], {"events": day_tables.no_events()}, self.values(False))[name]
+        files = state.tables.get(name, {})
+        return pa.concat_tables([none, *(day_tables.read(state.directory, files[day]) for day in sorted(files))])
+
+    def _tables_of(self, kind: bool, metrics: Metrics) -> dict[str, pa.Table]:
+        tables = {**self._tables, **self._named[kind], "window_moments": totals(self.work.state, int(kind))}
+        tables["window_metrics"] = metrics.refreshed(self.work.state, int(kind), self.work.touched)
+        return compute(PUBLISHED, tables, self.values(kind))
 
 
-def _deleted_runs(lake: Lake, manifest: Manifest) -> tuple[frozenset[str], tuple[str, ...]]:
-    reading = lake.load_all("tombstones", manifest.table("tombstones").files, ["run_id"])
-    return frozenset(reading.rows.column("run_id").to_pylist()), reading.corrupt
+def _program() -> str:
+    """A digest of the rules by which rows become sums."""
+    files = scoring_sql()
+    rules = [files[name] for name in needed(["events", *day_tables.DAY_TABLES], ())]
+    return hashlib.sha256("".join([str(_ENGINE), *rules]).encode()).hexdigest()
 
 
-def _score_kind(
-    evidence: _Evidence, kind: bool, as_of: datetime, half_life_days: float, caps: VoteCaps
-) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
-    values: dict[str, Any] = {
-        "is_simulated": kind,
-        "as_of": as_of.astimezone(UTC),
-        "half_life_days": half_life_days,
-        **asdict(caps),
-    }
-    tables = compute(PUBLISHED, evidence.tables, values)
-    return tables, run_checks(tables, values)
-
-
-def _meta(evidence: _Evidence, kind: bool, as_of: datetime) -> dict[str, Any]:
-    return {
-        "kind": "scoring",
-        "is_simulated": kind,
-        "as_of": as_of.astimezone(UTC).isoformat(timespec="microseconds"),
-        "inputs": {"days": evidence.digests, "corrupt": list(evidence.corrupt)},
-    }
+def _has(table: pa.Table, kind: bool) -> bool:
+    return kind in table.column("is_simulated").unique().to_pylist()
 
 
 def _rejects(scored: Mapping[bool, Mapping[str, pa.Table]]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from flows.settings import load_settings
 
 
 def score(
-    full: Annotated[bool, typer.Option("--full", help="Recompute every day instead of those with new rows.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Add up everything anew instead of what is new.")] = False,
     json: Json = False,
 ) -> None:
     """Extract what is new, refresh the scores it touches, publish a snapshot."""

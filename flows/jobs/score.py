@@ -35,8 +35,9 @@ class ScoreRun:
         return {
             "extracted": dict(self.extraction.rows),
             "snapshots": dict(self.report.snapshots),
-            "days_computed": self.report.days_computed,
-            "days_reused": self.report.days_reused,
+            "files_absorbed": self.report.files_absorbed,
+            "rows_absorbed": self.report.rows_absorbed,
+            "is_rebuilt": self.report.is_rebuilt,
             "problems": list(self.report.problems),
             "seconds": round(self.report.seconds, 3),
         }
@@ -45,8 +46,9 @@ class ScoreRun:
         """What a person is told."""
         report = self.report
         new = sum(self.extraction.rows.values())
-        days = f"{report.days_computed} {'day' if report.days_computed == 1 else 'days'} computed, {report.days_reused} reused"
-        lines = [f"{new} new rows; {days}; {report.seconds:.2f} s."]
+        files = f"{report.files_absorbed} {'file' if report.files_absorbed == 1 else 'files'} absorbed"
+        files += ", all sums made anew" if report.is_rebuilt else ""
+        lines = [f"{new} new rows; {files}; {report.seconds:.2f} s."]
         lines += [f"Published {kind} snapshot {name}." for kind, name in report.snapshots.items()]
         if not report.snapshots:
             lines.append("No snapshot: there is nothing to score yet.")
@@ -58,7 +60,7 @@ def run_score(
 ) -> ScoreRun:
     """Bring the lake up to the store and publish a snapshot of it, seen from `as_of` (UTC, default now).
 
-    `full` recomputes every day's partials. While another process scores it waits, and raises LeaseHeld after `patience_s`;
+    `full` adds up everything anew. While another process scores it waits, and raises LeaseHeld after `patience_s`;
     StoreUnavailable when there is nothing to extract from. The last snapshot stays in use until a new one is whole.
     """
     log = open_log(settings.home.logs)

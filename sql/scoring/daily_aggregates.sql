@@ -7,7 +7,7 @@ select
     cast(case when sum(tokens_n) > 0 then sum(tokens_sum) end as bigint) as total_tokens,
     sum(cache_hits) / nullif(sum(cache_known), 0) as cache_hit_rate,
     sum(failed + incomplete) / sum(requests) as error_rate
-from hourly_moments
+from hourly_usage
 where is_simulated = $is_simulated and hour <= date_trunc('hour', cast($as_of as timestamptz))
 group by cast(hour as date)
 order by cast(hour as date)

@@ -1,7 +1,7 @@
 -- one row per domain, task_type as events name them: the domain they count in
 -- A request without a domain counts in its task type's, if the task type has exactly one; else in "unspecified".
 with seen as (
-    select distinct domain, task_type from hourly_moments
+    select distinct domain, task_type from seen_keys
 ),
 
 plain as (

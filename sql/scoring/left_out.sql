@@ -4,9 +4,9 @@ with reasons as (
     from day_left_out
     where is_simulated is null or is_simulated = $is_simulated
     union all
-    select source, 'later than as_of' as reason, requests as rows_left_out, cast(null as varchar) as example_id
-    from hourly_moments
-    where is_simulated = $is_simulated and hour > date_trunc('hour', cast($as_of as timestamptz))
+    select source, 'later than as_of' as reason, later as rows_left_out, cast(null as varchar) as example_id
+    from seen_keys
+    where is_simulated = $is_simulated and later > 0
 )
 
 select

@@ -2,7 +2,7 @@
 -- A name is a catalog key, else an external id at its provider, else an external id that only one model has; else it stays as it
 -- came and is not known. Simulated names are looked for among simulated models only, real ones among real ones.
 with seen as (
-    select provider_name, model_name from hourly_moments where is_simulated = $is_simulated
+    select provider_name, model_name from seen_keys where is_simulated = $is_simulated
     union
     select cast(null as varchar) as provider_name, model_name from day_votes where is_simulated = $is_simulated
 ),

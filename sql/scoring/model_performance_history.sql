@@ -5,7 +5,7 @@ with days as (
     select
         n.model,
         d.domain,
-        cast(m.hour as date) as date,
+        m.date,
         cast(sum(m.requests) as bigint) as requests,
         sum(m.correct) / nullif(sum(m.graded), 0) as accuracy,
         sum(m.failed + m.incomplete) / sum(m.requests) as failure_rate,
@@ -14,11 +14,11 @@ with days as (
         cast(sum(m.tps_sum) as double) / nullif(sum(m.tps_n), 0) / 100 as tps,
         cast(sum(m.cost_sum) as double) / nullif(sum(m.cost_n), 0) / 1e9 as cost_per_query,
         cast(sum(m.tokens_sum) as double) / nullif(sum(m.tokens_n), 0) as tokens_per_query
-    from hourly_moments as m
+    from daily_totals as m
     inner join model_names as n on m.model_name = n.model_name and m.provider_name is not distinct from n.provider_name
     inner join event_domains as d on m.domain is not distinct from d.event_domain and m.task_type is not distinct from d.task_type
-    where m.is_simulated = $is_simulated and m.hour <= date_trunc('hour', cast($as_of as timestamptz))
-    group by grouping sets ((n.model, d.domain, cast(m.hour as date)), (n.model, cast(m.hour as date)))
+    where m.is_simulated = $is_simulated
+    group by grouping sets ((n.model, d.domain, m.date), (n.model, m.date))
 ),
 
 rated as (

@@ -60,14 +60,14 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.store.close()
 
 
-def test_only_days_whose_results_name_the_price_are_computed_again(house: House) -> None:
+def test_only_files_whose_results_name_the_price_are_read_again(house: House) -> None:
     house.land({"created_at": MONDAY}, {"created_at": TUESDAY, "price_id": "p2"})
-    assert house.refresh().days_computed == 2
+    assert house.refresh().files_absorbed == 2
     house.correct("p1", 1, 10)
     report = house.refresh()
-    assert (report.days_computed, report.days_reused) == (1, 1)
+    assert (report.files_absorbed, report.is_rebuilt) == (1, False)
     report = house.refresh()
-    assert (report.days_computed, report.days_reused) == (0, 2)
+    assert (report.files_absorbed, report.is_rebuilt) == (0, False)
 
 
 def test_scores_and_daily_sums_follow_a_correction_and_the_newest_one_counts(house: House) -> None:

@@ -142,17 +142,18 @@ def test_real_and_simulated_evidence_are_two_snapshots(bench: Bench) -> None:
         assert bench.tables(pointer)["model_metrics"]["latency_ms"].to_pylist() == [latency]
 
 
-def test_a_refresh_reads_new_and_changed_days_only(bench: Bench) -> None:
+def test_a_refresh_reads_new_files_only(bench: Bench) -> None:
     bench.land([{"created_at": "2026-11-19T10:00:00.000000Z"}, {"created_at": "2026-11-20T10:00:00.000000Z"}])
-    assert bench.refresh().days_computed == 2
+    first = bench.refresh()
+    assert (first.files_absorbed, first.is_rebuilt) == (2, True)
     bench.land([{"created_at": "2026-11-21T10:00:00.000000Z"}])
     report = bench.refresh()
-    assert (report.days_computed, report.days_reused) == (1, 2)
+    assert (report.files_absorbed, report.rows_absorbed, report.is_rebuilt) == (1, 1, False)
     bench.land([{"created_at": "2026-11-19T11:00:00.000000Z"}])
-    late = bench.refresh()
-    assert (late.days_computed, late.days_reused) == (1, 2), "a late row's day is computed again"
+    assert bench.refresh().rows_absorbed == 1, "a late row is all that is read of its day"
     assert bench.tables()["model_metrics"]["usage_count"].to_pylist() == [4]
-    assert bench.refresh(full=True).days_computed == 3
+    full = bench.refresh(full=True)
+    assert (full.rows_absorbed, full.is_rebuilt) == (4, True)
 
 
 def test_the_same_input_gives_the_same_bytes(bench: Bench) -> None:
@@ -171,7 +172,7 @@ def test_a_deleted_runs_results_leave_the_scores(bench: Bench) -> None:
     report = bench.refresh()
     assert bench.tables()["model_metrics"]["latency_ms"].to_pylist() == [100.0]
     assert report.rejects == {"its run was deleted": 2}
-    assert report.days_computed == 1
+    assert (report.rows_absorbed, report.is_rebuilt) == (3, False), "the file that holds the run"
 
 
 def test_when_all_evidence_is_gone_the_snapshot_says_so(bench: Bench) -> None:
@@ -201,18 +202,20 @@ def test_a_corrupt_lake_file_is_named_and_not_averaged_in(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1"])
-def test_a_damaged_partial_is_computed_again(bench: Bench, damage: bytes) -> None:
+@pytest.mark.parametrize("pattern", ["partials/dt=*/*", "state/*"])
+def test_what_is_kept_is_computed_again_when_it_is_damaged(bench: Bench, damage: bytes, pattern: str) -> None:
     bench.land([{}])
+    bench.store.write("feedback_events", [vote()])
     first = bench.refresh().snapshots
-    for path in (bench.scoring / "partials").glob("dt=*/*"):
+    for path in bench.scoring.glob(pattern):
         path.write_bytes(damage)
     report = bench.refresh()
-    assert (report.days_computed, report.snapshots) == (1, first)
+    assert (report.is_rebuilt, report.snapshots) == (pattern == "state/*", first)
 
 
 def test_partials_that_nothing_rests_on_are_removed(bench: Bench) -> None:
     for _ in range(3):
-        bench.land([{}])
+        bench.store.write("feedback_events", [vote()])
         bench.refresh()
     assert len(list((bench.scoring / "partials").glob("dt=*/*.json"))) == 1
 
@@ -332,6 +335,17 @@ def test_a_killed_scorer_leaves_a_whole_snapshot(bench: Bench, step: int) -> Non
     assert bench.tables()["model_metrics"]["usage_count"].to_pylist() in ([1], [2])
     bench.refresh()
     assert bench.tables()["model_metrics"]["usage_count"].to_pylist() == [2]
+
+
+def vote() -> Row:
+    return {
+        "id": new_id(),
+        "message_id": "m",
+        "model": "aurora/small",
+        "rating": 1.0,
+        "feedback_type": "explicit",
+        "created_at": T0,
+    }
 
 
 def _folder(path: Path) -> Path:

@@ -1,0 +1,260 @@
+"""Rows become sums: added where they belong, or taken away again.
+
+`Fresh` builds a state from nothing and writes into its files as it goes; `Pending` collects what a refresh changes, and turns it into
+new values for the places that it touches, roll-ups included.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics.scoring import moments as sums
+from analytics.scoring.histograms import CELLS, cells
+from analytics.scoring.keys import Keys, group
+from analytics.scoring.reading import METRICS, Rows
+from analytics.scoring.rings import LATER, RINGS
+from analytics.scoring.state import SLOTS, Changes, State, sparse_code, sparse_parts
+
+Ints = npt.NDArray[np.int64]
+
+
+class Sink(Protocol):
+    """Where contributions go. Moments rows are by key * SLOTS + ring, each once; cells by key * CELLS + cell, one for each row."""
+
+    def add_moments(self, at: Ints, table: Ints, sign: int) -> None: ...
+    def add_cells(self, ring: int, at: Ints, sign: int) -> None: ...
+    def add_sparse(self, codes: Ints, sign: int) -> None: ...
+
+
+def contribute(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -> None:
+    """Add rows (sign -1: take them away) to the ring that `rings` names of each."""
+    if not len(rows):
+        return
+    groups = group(rows, rings, keys)
+    table = sums.moments(rows, groups.starts, groups.order)
+    at = keys.numbers(groups.codes) * SLOTS + groups.rings
+    places, which = np.unique(at, return_inverse=True)
+    if len(places) < len(at):  # the same key and ring in several runs
+        order = np.argsort(which, kind="stable")
+        table = _added(table[order], np.flatnonzero(np.diff(which[order], prepend=-1)))
+    else:
+        table = table[np.argsort(at)]
+    np.add.at(keys.requests, places // SLOTS, sign * table[:, 0])
+    is_later = places % SLOTS == LATER
+    np.add.at(keys.later, places[is_later] // SLOTS, sign * table[is_later, 0])
+    sink.add_moments(places, table, sign)
+    of_row = np.repeat(at // SLOTS, np.diff(groups.starts, append=len(rows)))
+    key = of_row
+    if groups.order is not None:
+        key = np.empty_like(of_row)
+        key[groups.order] = of_row
+    present = [ring for ring in range(RINGS) if (groups.rings == ring).any()]
+    is_alone = len(present) == 1 and not (groups.rings == LATER).any()
+    for metric in range(len(METRICS)):
+        known, cell, bucket = cells(rows, metric)
+        key_of, ring_of = (key, rings) if known is None else (key[known], rings[known])
+        if not len(cell):
+            continue
+        for ring in present:
+            mine = cell >= 0 if is_alone else (ring_of == ring) & (cell >= 0)
+            if is_alone and mine.all():
+                sink.add_cells(ring, key_of * CELLS + cell, sign)
+            elif mine.any():
+                sink.add_cells(ring, key_of[mine] * CELLS + cell[mine], sign)
+        outside = np.flatnonzero((cell < 0) & (ring_of != LATER))
+        if len(outside):
+            metrics = np.full(len(outside), metric)
+            sink.add_sparse(sparse_code(key_of[outside], ring_of[outside], metrics, bucket[outside]), sign)
+
+
+def _added(table: Ints, starts: Ints) -> Ints:
+    """Rows of moments added up over runs."""
+    made = np.add.reduceat(table, starts, axis=0)
+    made[:, sums.LAST] = np.maximum.reduceat(table[:, sums.LAST], starts)
+    return made
+
+
+def tallied(codes: Sequence[tuple[Ints, int]]) -> tuple[Ints, Ints]:
+    """How often each number stands there, those of sign -1 taken away; the numbers in order."""
+    if not codes:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    whole = np.concatenate([part for part, _ in codes])
+    if all(sign == 1 for _, sign in codes):
+        return np.unique(whole, return_counts=True)
+    signs = np.concatenate([np.full(len(part), sign) for part, sign in codes])
+    order = np.argsort(whole, kind="stable")
+    ordered = whole[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return ordered[starts], np.add.reduceat(signs[order], starts) if len(starts) else starts
+
+
+class Fresh:
+    """Builds the files of a new era. Moments are held in memory, histograms are counted in the files themselves."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._moments = np.zeros((0, sums.WIDTH), np.int64)
+        self._rings: dict[int, npt.NDArray[np.uint32]] = {}
+        self._sparse: list[tuple[Ints, int]] = []
+        self._room = 0
+
+    def _grow(self) -> None:
+        if len(self._state.keys) <= self._room:
+            return
+        self._room = max(self._room * 5 // 4, len(self._state.keys) + 1024)
+        held = np.zeros((self._room * SLOTS, sums.WIDTH), np.int64)
+        held[: len(self._moments)] = self._moments
+        self._moments = held
+        self._rings = {}
+
+    def add_moments(self, at: Ints, table: Ints, sign: int) -> None:
+        assert sign == 1
+        self._grow()
+        last = np.maximum(self._moments[at, sums.LAST], table[:, sums.LAST])
+        self._moments[at] += table
+        self._moments[at, sums.LAST] = last
+
+    def add_cells(self, ring: int, at: Ints, sign: int) -> None:
+        assert sign == 1
+        if ring not in self._rings:
+            self.rest()  # days come in order of time: the ring before this one is hardly needed any more
+            path = self._state.histogram_path(ring)
+            with path.open("ab") as file:
+                file.truncate(max(file.tell(), self._room * CELLS * 4))
+            self._rings[ring] = np.memmap(path, np.uint32, "r+")
+        np.add.at(self._rings[ring], at, np.uint32(1))
+
+    def add_sparse(self, codes: Ints, sign: int) -> None:
+        self._sparse.append((codes, sign))
+
+    def rest(self) -> None:
+        """Let go of the memory that mapped files take."""
+        self._rings = {}
+
+    def finish(self, raw: Ints, rollup_of: Ints) -> None:
+        """Add up the roll-ups (`rollup_of` each of the raw keys) and write what is in memory."""
+        state = self._state
+        self.rest()
+        self._grow()
+        state.sparse = tallied(self._sparse)
+        self._sparse = []
+        sums.settle(self._moments)
+        order = np.argsort(rollup_of, kind="stable")
+        rollups, starts = np.unique(rollup_of[order], return_index=True)
+        blocks = self._moments.reshape(-1, SLOTS, sums.WIDTH)
+        ends = np.append(starts, len(order))[1:]
+        for rollup, first, last in zip(rollups.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            blocks[rollup] = add_blocks(blocks[raw[order[first:last]]])
+        self._moments[:, sums.CHECK] = sums.checks(self._moments)
+        state.make_room()
+        with state.moments_path.open("r+b") as file:
+            file.write(blocks[: len(state.keys)].tobytes())
+        for ring in range(RINGS):
+            has = blocks[:, ring, 0] > 0
+            with state.histogram_path(ring).open("r+b") as file:
+                for rollup, first, last in zip(rollups.tolist(), starts.tolist(), ends.tolist(), strict=True):
+                    members = np.sort(raw[order[first:last]])
+                    members = members[has[members]]
+                    if len(members):
+                        file.seek(rollup * CELLS * 4)
+                        file.write(memoryview(state.read_cells(ring, members).sum(axis=0, dtype=np.uint32)).cast("B"))
+        state.sparse = _with_rollups(state.sparse, raw, rollup_of)
+        self._moments = np.zeros((0, sums.WIDTH), np.int64)
+
+
+def add_blocks(blocks: Ints) -> Ints:
+    """The sum of moments blocks [keys, SLOTS, WIDTH] over the keys, with its checks."""
+    made: Ints = blocks.sum(axis=0)
+    made[:, sums.LAST] = blocks[:, :, sums.LAST].max(axis=0, initial=0)
+    sums.settle(made)
+    made[:, sums.CHECK] = sums.checks(made)
+    return made
+
+
+def _with_rollups(sparse: tuple[Ints, Ints], raw: Ints, rollup_of: Ints) -> tuple[Ints, Ints]:
+    codes, counts = sparse
+    if not len(codes):
+        return sparse
+    key, ring, metric, bucket = sparse_parts(codes)
+    table = np.zeros(int(max(raw.max(), key.max())) + 1, np.int64)
+    table[raw] = rollup_of
+    return merged(codes, counts, sparse_code(table[key], ring, metric, bucket), counts)
+
+
+def merged(codes: Ints, counts: Ints, more: Ints, more_counts: Ints) -> tuple[Ints, Ints]:
+    """Two tables of numbers and counts as one, in order; what adds up to nothing is dropped."""
+    whole, values = np.concatenate([codes, more]), np.concatenate([counts, more_counts])
+    order = np.argsort(whole, kind="stable")
+    ordered = whole[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    if not len(starts):
+        return whole, values
+    total = np.add.reduceat(values[order], starts)
+    return ordered[starts][total != 0], total[total != 0]
+
+
+class Pending:
+    """What a refresh adds and takes away, until it is known what the places that it touches hold."""
+
+    def __init__(self) -> None:
+        self._moments: list[tuple[Ints, Ints, int]] = []
+        self._cells: dict[int, list[tuple[Ints, int]]] = {}
+        self._sparse: list[tuple[Ints, int]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._moments
+
+    def add_moments(self, at: Ints, table: Ints, sign: int) -> None:
+        self._moments.append((at, table, sign))
+
+    def add_cells(self, ring: int, at: Ints, sign: int) -> None:
+        self._cells.setdefault(ring, []).append((at, sign))
+
+    def add_sparse(self, codes: Ints, sign: int) -> None:
+        self._sparse.append((codes, sign))
+
+    def changes(self, state: State, rollup_of: Ints) -> tuple[Changes, Ints]:
+        """The new values of all that is touched (`rollup_of` is by raw key), and the moments rows whose newest row may be gone."""
+        made = Changes()
+        if not self._moments:
+            return made, made.rows
+        at = np.concatenate([part for part, _, _ in self._moments])
+        table = np.concatenate([part * sign for _, part, sign in self._moments])
+        at, table = np.concatenate([at, rollup_of[at // SLOTS] * SLOTS + at % SLOTS]), np.concatenate([table, table])
+        order = np.argsort(at, kind="stable")
+        made.rows, starts = np.unique(at[order], return_index=True)
+        table = table[order]
+        keys, which = np.unique(made.rows // SLOTS, return_inverse=True)
+        old = state.read_moments(keys)[which, made.rows % SLOTS]
+        made.moments = old + np.add.reduceat(table, starts, axis=0)
+        added = np.maximum.reduceat(np.maximum(table[:, sums.LAST], 0), starts)
+        taken = np.maximum.reduceat(np.maximum(-table[:, sums.LAST], 0), starts)
+        last = np.maximum(old[:, sums.LAST], added)
+        is_empty = made.moments[:, 0] == 0
+        made.moments[:, sums.LAST] = np.where(is_empty, 0, last)
+        sums.settle(made.moments)
+        made.moments[:, sums.CHECK] = sums.checks(made.moments)
+        for ring, parts in self._cells.items():
+            made.cells[ring] = _new_cells(state, ring, parts, rollup_of)
+        codes, counts = tallied(self._sparse)
+        key, ring_of, metric, bucket = sparse_parts(codes)
+        state.sparse = merged(*state.sparse, codes, counts)
+        state.sparse = merged(*state.sparse, sparse_code(rollup_of[key], ring_of, metric, bucket), counts)
+        return made, made.rows[(taken >= last) & ~is_empty]
+
+
+def _new_cells(
+    state: State, ring: int, parts: list[tuple[Ints, int]], rollup_of: Ints
+) -> tuple[Ints, npt.NDArray[np.uint32]]:
+    further = [(rollup_of[at // CELLS] * CELLS + at % CELLS, sign) for at, sign in parts]
+    at, counts = tallied([*parts, *further])
+    path = state.histogram_path(ring)
+    held = np.zeros(len(at), np.int64)
+    inside = at < path.stat().st_size // 4 if path.exists() else np.zeros(len(at), np.bool_)
+    if inside.any():
+        held[inside] = np.memmap(path, np.uint32, "r")[at[inside]]
+    changed = counts != 0
+    return at[changed], (held + counts)[changed].astype(np.uint32)

@@ -1,0 +1,118 @@
+"""Counts and exact sums of rows, by group, in whole numbers: they add up, and subtract, in any order.
+
+A group is a row of int64 columns: the counts, then each sum in two limbs (sum = high * 2^40 + low, 0 <= low < 2^40: sums of squares pass
+64 bits), then `last_seen` (microseconds since the epoch of the newest row; 0: no row), then a check of all of them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from analytics.scoring.reading import METRICS, OUTCOMES, Numbers, Rows
+
+COUNTS = (
+    "requests", "succeeded", "incomplete", "failed", "graded", "correct",
+    *(f"{metric}_n" for metric in METRICS), "cost_n", "tokens_n", "output_n", "confidence_n",
+)  # fmt: skip
+SUMS = (
+    *(f"{metric}_{kind}" for metric in METRICS for kind in ("sum", "squares")),
+    "cost_sum", "tokens_sum", "output_sum", "confidence_sum",
+)  # fmt: skip
+HIGH, LOW = len(COUNTS), len(COUNTS) + len(SUMS)
+LAST = LOW + len(SUMS)
+CHECK = LAST + 1
+WIDTH = CHECK + 1
+ADDITIVE = slice(0, LAST)
+
+_BITS = 40
+_MASK = (1 << _BITS) - 1
+_WEIGHTS = np.random.default_rng(16).integers(1, 1 << 62, CHECK) | 1  # odd: a changed bit always changes the check
+
+Ints = npt.NDArray[np.int64]
+
+
+def moments(rows: Rows, starts: Ints, order: Ints | None) -> Ints:
+    """The moments, int64[len(starts), WIDTH], of the runs of rows that begin at `starts`; with `order`, of the rows taken in it."""
+    made = np.zeros((len(starts), WIDTH), np.int64)
+    lengths = np.diff(starts, append=len(rows))
+    longest = int(lengths.max(initial=0))
+
+    def ordered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return values if order is None else values[order]
+
+    def count(name: str, mask: npt.NDArray[np.bool_] | None) -> None:
+        at = COUNTS.index(name)
+        made[:, at] = lengths if mask is None else np.add.reduceat(ordered(mask), starts, dtype=np.int64)
+
+    def add(name: str, values: Ints, power: int = 1) -> None:
+        at, given = SUMS.index(name), ordered(values)
+        made[:, HIGH + at], made[:, LOW + at] = _exact_sums(given, starts, longest, power)
+
+    count("requests", None)
+    for code, name in enumerate(("succeeded", "incomplete", "failed")):
+        assert OUTCOMES[code][:6] == {"succeeded": "ok", "incomplete": "incomp", "failed": "failed"}[name]
+        count(name, None if code == 0 and not rows.outcome.any() else rows.outcome == code)
+    graded = rows.numbers["correct"]
+    count("graded", graded.known)
+    count("correct", graded.values.astype(np.bool_))
+    for metric in METRICS:
+        ticks = rows.numbers[f"{metric}_ticks"]
+        count(f"{metric}_n", ticks.known)
+        if ticks.known is None or ticks.known.any():
+            add(f"{metric}_sum", ticks.values)
+            add(f"{metric}_squares", ticks.values, 2)
+    for name, measure in (
+        ("cost", rows.numbers["cost_nanos"]),
+        ("tokens", _both(rows.numbers["input_tokens"], rows.numbers["output_tokens"])),
+        ("output", rows.numbers["output_tokens"].where(None if not rows.outcome.any() else rows.outcome == 0)),
+        ("confidence", rows.numbers["confidence_micros"]),
+    ):
+        count(f"{name}_n", measure.known)
+        if measure.known is None or measure.known.any():
+            add(f"{name}_sum", measure.values.astype(np.int64, copy=False))
+    made[:, LAST] = np.maximum.reduceat(ordered(rows.created_at), starts)
+    return made
+
+
+def _both(one: Numbers, other: Numbers) -> Numbers:
+    return Numbers(one.values + other.values, one.known).where(other.known).where(one.known)
+
+
+def _exact_sums(values: Ints, starts: Ints, longest: int, power: int) -> tuple[Ints, Ints]:
+    """High and low limbs of the sums of values (0 and above), or of their squares, over each run."""
+    greatest = int(values.max(initial=0))
+    if greatest**power * longest < 1 << 63:
+        sums = np.add.reduceat(values if power == 1 else values * values, starts)
+        return sums >> _BITS, sums & _MASK
+    exact = np.add.reduceat(values.astype(object) ** power, starts)  # Python's own integers: slow, and never wrong
+    return (exact >> _BITS).astype(np.int64), (exact & _MASK).astype(np.int64)
+
+
+def settle(table: Ints) -> None:
+    """Carry what low limbs hold above 40 bits (or below zero) into the high ones, in place."""
+    low = table[..., LOW:LAST]
+    table[..., HIGH:LOW] += low >> _BITS
+    low &= _MASK
+
+
+def checks(table: Ints) -> Ints:
+    """The check of each group; 0 for a group of zeros."""
+    return table[..., :CHECK] @ _WEIGHTS
+
+
+def decimals(table: Ints, name: str) -> pa.Array:
+    """A sum as DECIMAL(38, 0)."""
+    at = SUMS.index(name)
+    high, low = table[:, HIGH + at], table[:, LOW + at]
+    words = np.empty((len(table), 2), np.int64)
+    words[:, 0] = (high << _BITS) | low
+    words[:, 1] = high >> (64 - _BITS)
+    return pa.Array.from_buffers(pa.decimal128(38, 0), len(table), [None, pa.py_buffer(words)])
+
+
+def integers(table: Ints, names: Sequence[str] = COUNTS) -> dict[str, pa.Array]:
+    """Counts as int64 arrays by name."""
+    return {name: pa.array(np.ascontiguousarray(table[:, COUNTS.index(name)])) for name in names}

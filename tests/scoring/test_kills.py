@@ -1,0 +1,67 @@
+"""A refresh that is killed has either happened or not, wherever it was; what is damaged is made again."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from scoring.test_rings import House
+
+from analytics.scoring.publish import current
+
+ROOT = Path(__file__).parents[2]
+
+KILLED = textwrap.dedent("""
+    import os, signal, sys
+    from datetime import UTC, datetime
+    from pathlib import Path
+    from analytics.lake import Lake
+    from analytics.scoring import score
+
+    root, name, event_wanted, seen = sys.argv[1], sys.argv[2], sys.argv[3], 0
+
+    def watch(event, args):
+        if event == event_wanted and any(name in str(arg) for arg in args):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    score(Lake(Path(root) / "lake"), Path(root) / "scoring", datetime(2026, 11, 21, 12, 30, tzinfo=UTC))
+""")
+
+POINTS = [("journal-", "os.rename"), ("/STATE", "os.rename"), ("moments-", "open"), ("histogram-2", "open")]
+
+
+@pytest.mark.parametrize(("name", "event"), POINTS)
+def test_a_killed_refresh_is_done_again_or_was_done(tmp_path: Path, name: str, event: str) -> None:
+    house = House(tmp_path)
+    house.land(40)
+    house.refresh()
+    house.land(10)
+    house.lake.extract(house.store)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), name, event], check=False, cwd=ROOT)
+    assert done.returncode == -9
+    report = house.refresh()
+    assert not report.is_rebuilt
+    house.check()
+    assert house.refresh(full=True).snapshots == report.snapshots
+    house.store.close()
+
+
+@pytest.mark.parametrize("pattern", ["moments-*", "histogram-0-*", "keys-*", "ledger-*"])
+def test_a_damaged_byte_is_noticed_and_the_sums_are_made_again(tmp_path: Path, pattern: str) -> None:
+    house = House(tmp_path)
+    house.land(40)
+    first = house.refresh().snapshots
+    (path,) = (house.folder / "scoring" / "state").glob(pattern)
+    data = bytearray(path.read_bytes())
+    at = next(at for at in range(len(data)) if data[at])
+    data[at] ^= 1
+    path.write_bytes(data)
+    (house.folder / "scoring" / "state" / "cache-window_metrics-real.arrow").unlink()
+    (house.folder / "scoring" / "state" / "cache-window_metrics-simulated.arrow").unlink()
+    report = house.refresh()
+    assert report.is_rebuilt
+    assert report.snapshots == first
+    assert current(house.folder / "scoring") == first["real"]
+    house.store.close()
