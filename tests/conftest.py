@@ -12,7 +12,22 @@ from supabase_project import project, projects  # noqa: F401  # fixtures
 from flows.workloads import gold_files
 from providers.simulated import Simulated, running
 
+# What measures time, or kills at moments: nothing may run beside it.
+ALONE = (
+    "wire/",
+    "faults/test_kills.py",
+    "faults/test_provider_rows.py",
+    "flows/test_patience.py",
+    "unit/test_simulated_measured.py",
+)
 UNSET = ("SCOREHOUSE_CONFIG", "SCOREHOUSE_DEV", "SCOREHOUSE_DEFAULT_MODEL", "PREFECT_API_URL")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has to run alone."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(ALONE):
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session")
