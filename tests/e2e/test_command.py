@@ -375,10 +375,12 @@ def test_a_run_that_is_interrupted_exits_130_and_keeps_what_was_measured(house: 
 
     house.ready()
     command = Path(sys.executable).with_name("scorehouse")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who ignores it hands that on to its children
     process = subprocess.Popen(
         [command, "bench", "--workload", "gold"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "SCOREHOUSE_HOME": str(house.home)},
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     mark, deadline = house.mark, time.monotonic() + 30
     while len(house.asked(mark)) < 5 and time.monotonic() < deadline:
         time.sleep(0.02)
