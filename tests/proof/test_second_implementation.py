@@ -226,7 +226,7 @@ def opinions(dice: random.Random, count: int, first: int, as_of: datetime) -> li
         vote(
             first + number, message_id=f"m{dice.randrange(9)}", user_id="u",
             model=dice.choice(("acme/small", "big", "small")), rating=dice.choice((0.0, 1.0, dice.random(), dice.choice(STRANGE), None)),
-            task_type=dice.choice((None, "code")), agent_id=dice.choice((None, "helper")), 
+            task_type=dice.choice((None, "code")), agent_id=dice.choice((None, "helper")),
             created_at=at(as_of - timedelta(hours=dice.choice((30, 30, 80, 900)))),
         )
         for number in range(count)
