@@ -115,10 +115,10 @@ async def _read_page(
         body = _Body(response, reading.bytes_left)
         listing = Listing(body.chunks())
         try:
-            async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", listing.entries())) as entries:
-                async for name, entry in entries:
+            async with aclosing(cast("AsyncGenerator[tuple[str, list[Any]]]", listing.entries())) as arriving:
+                async for name, entries in arriving:
                     page = pages.setdefault(name, [])
-                    page.append(reading.read(entry))
+                    page += map(reading.read, entries)
                     if reading.entries + len(page) > MAX_ENTRIES:
                         raise Garbled("response_too_large", f"the listing has more than {MAX_ENTRIES} entries")
         except TooLong:

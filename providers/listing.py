@@ -34,7 +34,7 @@ class TooLong(Exception):
 class Listing:
     """One page of a listing.
 
-    `entries()` gives each entry of an array and the name under which that stands ("" for a bare one). When it is through, `lists`
+    `entries()` gives some entries of an array at a time and the name under which that stands ("" for a bare one). When it is through, `lists`
     are the names of the arrays that were there, and `fields` is everything else of the page.
     """
 
@@ -48,19 +48,19 @@ class Listing:
         self._is_whole = False
         self._is_plain = True
 
-    async def entries(self) -> AsyncIterator[tuple[str, Any]]:
+    async def entries(self) -> AsyncIterator[tuple[str, list[Any]]]:
         """Raises ValueError for what is no JSON, RecursionError for JSON that is nested too deeply, TooLong, and what the body raises."""
         sign = await self._sign()
         if sign == "[":
             self.lists.add("")
-            async for entry in self._array():
-                yield "", entry
+            async for entries in self._array():
+                yield "", entries
         elif sign == "{":
             async for name in self._names():
                 if name in LISTS and await self._sign() == "[":
                     self.lists.add(name)
-                    async for entry in self._array():
-                        yield name, entry
+                    async for entries in self._array():
+                        yield name, entries
                 else:
                     self.fields[name] = await self._value()
         elif sign in _SCALARS:
@@ -70,12 +70,11 @@ class Listing:
         if await self._sign():
             raise ValueError("something follows the listing")
 
-    async def _array(self) -> AsyncIterator[Any]:
+    async def _array(self) -> AsyncIterator[list[Any]]:
         self._at += 1
         sign = await self._sign()
         while sign != "]":
-            for value in self._whole_objects() or (await self._value(),):
-                yield value
+            yield self._whole_objects() or [await self._value()]
             sign = await self._sign()
             if sign == ",":
                 self._at += 1

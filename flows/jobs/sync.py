@@ -130,7 +130,11 @@ async def _sync(settings: Settings, store: Store, log: FilteringBoundLogger, row
 
 def _apply(settings: Settings, store: Store, spec: ProviderSpec, catalog: Catalog, now: str) -> CatalogChange:
     at = from_text(now)
-    entries = [_entry(model) | price_fields(settings, spec, model, at) for model in catalog.models]
+    entries = []
+    for model in catalog.models:
+        entry = _entry(model)
+        entry.update(price_fields(settings, spec, model, at))
+        entries.append(entry)
     return store.apply_catalog(spec.key, entries, now, active=_active(spec), price_limits=limits_of(settings))
 
 
