@@ -12,12 +12,13 @@ from supabase_project import project, projects  # noqa: F401  # fixtures
 from flows.workloads import gold_files
 from providers.simulated import Simulated, running
 
-# What measures time, or kills at moments: nothing may run beside it.
+# What measures time, kills at moments, or leaves deployments with the Prefect server: nothing may run beside it.
 ALONE = (
     "wire/",
     "faults/test_kills.py",
     "faults/test_provider_rows.py",
     "flows/test_patience.py",
+    "flows/test_slots.py",
     "unit/test_simulated_measured.py",
 )
 UNSET = ("SCOREHOUSE_CONFIG", "SCOREHOUSE_DEV", "SCOREHOUSE_DEFAULT_MODEL", "PREFECT_API_URL")

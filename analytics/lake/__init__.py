@@ -14,6 +14,7 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 _ROW_GROUP = 122_880
-_FLUSH_ROWS = 200_000  # rows held in memory before they become files: a first extraction makes few files a day
+_FLUSH_ROWS = 100_000  # rows held in memory before they become files, beside as many that are being written
 _COMPACT_AT = 16  # files of one table and day: a day of 96 files reads 11 times slower than one
 
 
@@ -206,22 +207,29 @@ class Lake:
         entry = draft.manifest.table(table)
         known = self._ids(table, entry.files) if restored else None
         watermark = None if restored else entry.watermark
-        files, held, added = list(entry.files), list[pa.Table](), 0
-        for portion in portions(store, table, watermark):
-            if watermark is not None and portion.watermark is not None and portion.watermark < watermark:
-                # The store was put back to an older state under the same epoch: its numbers are being given out again.
-                self._extract_events(store, table, draft, restored=True)
-                return
-            watermark, rows = portion.watermark, portion.rows
-            if known is not None:
-                rows = rows.filter(pc.invert(pc.is_in(rows.column("id"), known)))
-            held.append(rows)
-            if _count(held) >= _FLUSH_ROWS:
-                files, held, added = files + self._write_days(table, pa.concat_tables(held)), [], added + _count(held)
-        if held:
-            files, added = files + self._write_days(table, pa.concat_tables(held)), added + _count(held)
+        held, written, added = list[pa.Table](), list[Future[list[LakeFile]]](), 0
+        with ThreadPoolExecutor(1, thread_name_prefix="lake") as writer:
+            for portion in portions(store, table, watermark):
+                if watermark is not None and portion.watermark is not None and portion.watermark < watermark:
+                    # The store was put back to an older state under the same epoch: its numbers are being given out again.
+                    self._extract_events(store, table, draft, restored=True)
+                    return
+                watermark, rows = portion.watermark, portion.rows
+                if known is not None:
+                    rows = rows.filter(pc.invert(pc.is_in(rows.column("id"), known)))
+                held.append(rows)
+                if _count(held) >= _FLUSH_ROWS:
+                    if written:
+                        written[-1].result()  # one lot is written while the next is read: no more is ever held
+                    added += _count(held)
+                    written.append(writer.submit(self._write_days, table, pa.concat_tables(held)))
+                    held = []
+            if held:
+                added += _count(held)
+                written.append(writer.submit(self._write_days, table, pa.concat_tables(held)))
+            files = (*entry.files, *(file for lot in written for file in lot.result()))
         draft.rows[table] = added
-        draft.manifest = draft.manifest.with_table(table, TableFiles(watermark, tuple(files)))
+        draft.manifest = draft.manifest.with_table(table, TableFiles(watermark, files))
 
     def _ids(self, table: str, files: Sequence[LakeFile]) -> pa.ChunkedArray:
         """The ids in those files that can still be read: rows of a corrupt one may come again, and heal it."""
