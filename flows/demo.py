@@ -53,7 +53,7 @@ def run_demo(
         say("Starting Prefect's local server (the slowest part) ...")
         asyncio.run(_flows(sample, say))
         assert mine.report is not None
-        with Lookup.open(settings.home.path, watch=False) as lookup:
+        with Lookup.open(settings.home.path, watch=False, log=True) as lookup:
             answer = lookup.route(RouteQuery(task=_TASK))
         show(DemoReport(mine.report, summarize(mine.report.results), _TASK, answer))
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from analytics.store import Row, Store, now_text
+from analytics.store import Actor, Row, Store, now_text
 from flows import render
 from flows.commands.choosing import OfProvider, OfTier, WithCapability, matching
 from flows.commands.options import By, Json, OfTenant, Reason, actor_of
 from flows.commands.rows import find_row, publish
 from flows.errors import UsageError
-from flows.settings import load_settings
+from flows.settings import Settings, load_settings
 from flows.warehouse import open_store
 
 agents = typer.Typer(no_args_is_help=True, help="Agents and their models: list, models, enable, disable, priority.")
@@ -90,15 +90,8 @@ def enable_models(
         _require(store, model)
         chosen = [row["id"] for row in matching(store, provider, cost_tier, capability, _COLUMNS)]
         wanted = [key for key in chosen if not model or key in model]
-        now = now_text()
-        rows = store.set_agent_models(
-            agent,
-            [{"model": key, "is_enabled": True} for key in wanted],
-            tenant=tenant,
-            actor=actor_of(by, reason),
-            at=now,
-        )
-        publish(settings, store)
+        change = {"is_enabled": True}
+        rows, now = _apply(settings, store, agent, tenant, wanted, change, actor_of(by, reason))
     _tell(agent, "enabled", wanted, rows, now, as_json=json)
 
 
@@ -125,15 +118,8 @@ def disable_models(
             for row in _chosen(store, agent, tenant, model, (provider, cost_tier, capability))
             if row["is_enabled"]
         ]
-        now = now_text()
-        rows = store.set_agent_models(
-            agent,
-            [{"model": key, "is_enabled": False} for key in wanted],
-            tenant=tenant,
-            actor=actor_of(by, reason),
-            at=now,
-        )
-        publish(settings, store)
+        change = {"is_enabled": False}
+        rows, now = _apply(settings, store, agent, tenant, wanted, change, actor_of(by, reason))
     _tell(agent, "disabled", wanted, rows, now, as_json=json)
 
 
@@ -162,16 +148,20 @@ def set_priority(
         wanted = [row["model"] for row in found]
         if lacking := [key for key in model or [] if key not in wanted]:
             raise UsageError(f"{_named(lacking)}: {agent} was never given it; 'scorehouse agents enable' comes first.")
-        now = now_text()
-        rows = store.set_agent_models(
-            agent,
-            [{"model": key, "priority_override": priority} for key in wanted],
-            tenant=tenant,
-            actor=actor_of(by, reason),
-            at=now,
-        )
-        publish(settings, store)
+        change = {"priority_override": priority}
+        rows, now = _apply(settings, store, agent, tenant, wanted, change, actor_of(by, reason))
     _tell(agent, "cleared" if clear else "set", wanted, rows, now, as_json=json)
+
+
+def _apply(
+    settings: Settings, store: Store, agent: str, tenant: str | None, wanted: Sequence[str], change: Row, actor: Actor
+) -> tuple[list[Row], str]:
+    """Make one change to all the wanted models of an agent and let running lookups know; their rows, and the time of it."""
+    now = now_text()
+    changes = [{"model": key, **change} for key in wanted]
+    rows = store.set_agent_models(agent, changes, tenant=tenant, actor=actor, at=now)
+    publish(settings, store)
+    return rows, now
 
 
 def _answered(store: Store) -> set[str]:

@@ -90,7 +90,7 @@ def route(
     if json:
         render.show_json(answer.to_dict())
     else:
-        show_answer(answer)
+        show_answer(answer, is_logged=log)
     if answer.source == "none":
         raise typer.Exit(_NO_MODEL)
 
@@ -109,8 +109,8 @@ def _in_session(settings: Settings, lookup: "Lookup", query: "RouteQuery") -> "R
     return answer
 
 
-def show_answer(answer: "RouteAnswer") -> None:
-    """The answer as a person reads it: the model, why, on what evidence, and who is next."""
+def show_answer(answer: "RouteAnswer", *, is_logged: bool = True) -> None:
+    """The answer as a person reads it: the model, why, on what evidence, who is next, and what `explain` wants to know of it."""
     head = answer.model or "No model"
     score = "" if answer.score is None else f"   score {answer.score:.3f}"
     render.out.print(render.plain(head), render.plain(score), style="bold")
@@ -132,7 +132,8 @@ def show_answer(answer: "RouteAnswer") -> None:
     snapshot = f"snapshot {answer.snapshot_id}" if answer.snapshot_id else "no snapshot"
     age = "" if answer.age_s is None else f", {answer.age_s:.0f} s old{' (stale)' if answer.is_stale else ''}"
     render.out.print("  ", render.plain(f"policy {answer.policy}, {kind} of {snapshot}{age}"), soft_wrap=True)
-    render.out.print("  ", render.plain(f"decision {answer.decision_id}"), soft_wrap=True)
+    if is_logged:
+        render.out.print("  ", render.plain(f"decision {answer.decision_id}"), soft_wrap=True)
 
 
 def _noun(kind: str) -> str:

@@ -38,6 +38,8 @@ def test_what_was_not_logged_cannot_be_explained(run: Run, house: House) -> None
         ran = run("explain", unknown)
         assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
         assert unknown in ran.err
+    assert "decision" in run("route").out
+    assert "decision" not in run("route", "--no-log").out, "an id that nothing can be asked by"
 
 
 def test_an_explanation_needs_no_store_and_makes_none(run: Run, house: House) -> None:
