@@ -6,6 +6,7 @@
     <root>/<snapshot_id>/manifest.json    {"snapshot_id", ..., "tables": {name: {"file", "sha256", "rows"}}, "sha256"}
     <root>/<snapshot_id>/<table>.parquet | .arrow
 
+A table may lie in parts, a file each: {"rows", "parts": [{"file", "sha256", "rows"}, ...]}, one behind the other.
 Publishers read back what they wrote with this same reader before they move the pointer.
 """
 
@@ -96,6 +97,14 @@ def read_snapshot(directory: Path, *, verify: bool = True, dictionaries: Sequenc
     out of Parquet, which is quicker and smaller where texts repeat. Raises `SnapshotUnreadable`.
     """
     directory = Path(directory)
+    manifest = read_manifest(directory)
+    meta = {name: value for name, value in manifest.items() if name != "tables"}
+    entries, path, encoded = manifest["tables"], directory / MANIFEST, list(dictionaries)
+    return Published(meta, {name: _read_table(path, name, entry, verify, encoded) for name, entry in entries.items()})
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of one snapshot, its `tables` by name; raises `SnapshotUnreadable`."""
     path = directory / MANIFEST
     try:
         manifest = unseal(_bytes_of(path))
@@ -103,19 +112,27 @@ def read_snapshot(directory: Path, *, verify: bool = True, dictionaries: Sequenc
         raise SnapshotUnreadable(
             "corrupt", path, f"the manifest is not what was published ({_brief(error)})"
         ) from error
-    entries = manifest.get("tables") if isinstance(manifest, dict) else None
-    if not isinstance(entries, dict):
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("tables"), dict):
         raise SnapshotUnreadable("corrupt", path, "the manifest has no `tables` object")
     if manifest.get("snapshot_id") != directory.name:
         detail = f"the manifest is of snapshot {manifest.get('snapshot_id')!r}, not of {directory.name!r}"
         raise SnapshotUnreadable("corrupt", path, detail)
-    meta = {name: value for name, value in manifest.items() if name != "tables"}
-    encoded = list(dictionaries)
-    return Published(meta, {name: _read_table(path, name, entry, verify, encoded) for name, entry in entries.items()})
+    return manifest
+
+
+def read_table(directory: Path, name: str) -> pa.Table:
+    """One table of one snapshot; raises `SnapshotUnreadable`, KeyError for a table that it has not."""
+    return _read_table(directory / MANIFEST, name, read_manifest(directory)["tables"][name], True, [])
 
 
 def _read_table(manifest: Path, name: str, entry: Any, verify: bool, dictionaries: list[str]) -> pa.Table:
     match entry:
+        case {"parts": [_, *_] as parts, "rows": int(rows)}:
+            table = pa.concat_tables(_read_table(manifest, name, part, verify, dictionaries) for part in parts)
+            if table.num_rows != rows:
+                detail = f"the parts of table {name!r} have {table.num_rows} rows, published were {rows}"
+                raise SnapshotUnreadable("corrupt", manifest, detail)
+            return table
         case {"file": str(file), "sha256": str(sha256), "rows": int(rows)} if _is_plain_name(file):
             path = manifest.parent / file
         case _:
@@ -124,6 +141,11 @@ def _read_table(manifest: Path, name: str, entry: Any, verify: bool, dictionarie
     data = _bytes_of(path)
     if verify and hashlib.sha256(data).hexdigest() != sha256:
         raise SnapshotUnreadable("corrupt", path, "its sha256 is not the published one")
+    return decode(path, data, rows, verify=verify, dictionaries=dictionaries)
+
+
+def decode(path: Path, data: bytes, rows: int, *, verify: bool = True, dictionaries: Sequence[str] = ()) -> pa.Table:
+    """The table that the bytes of the file at `path` hold; raises `SnapshotUnreadable` unless it has so many rows."""
     try:
         source = pa.BufferReader(data)
         if path.suffix == ".arrow":

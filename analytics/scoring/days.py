@@ -6,6 +6,7 @@ A table is a file of `sql/scoring`: a SELECT over `events` whose first line name
 
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from analytics.lake.schema import TIME
 from analytics.scoring.reading import METRICS, OUTCOMES, Numbers, Rows, Texts
 from analytics.scoring.rings import HOUR_US, moment_of
 from analytics.scoring.state import StateDamaged
-from analytics.scoring.tables import scoring_sql
+from analytics.scoring.tables import compute, scoring_sql
 
 DAY_TABLES = ("hourly_usage", "daily_totals")
 WHOLE = frozenset({"hourly_usage"})  # so small that all its days are one file, `all`
@@ -111,6 +112,12 @@ def read(directory: Path, file: str) -> pa.Table:
     if not file.startswith(hashlib.sha256(data).hexdigest()):
         raise StateDamaged(f"{file} does not match its recorded sha256")
     return pq.ParquetFile(pa.BufferReader(data)).read()
+
+
+@cache
+def empty(name: str) -> pa.Table:
+    """A day table without rows."""
+    return compute([name], {"events": no_events()}, {"as_of": moment_of(0)})[name]
 
 
 def no_events() -> pa.Table:

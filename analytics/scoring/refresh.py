@@ -80,7 +80,7 @@ def rebuild(
     make_directory(directory)
     numbers = [int(number) for path in directory.iterdir() for number in re.findall(r"-(\d+)\.", path.name)]
     era = max(numbers, default=0) + 1
-    state = State(directory, program, era=era, generation=era, hour=hour)
+    state = State(directory, program, era=era, generation=era, hour=hour, mapping=era)
     work = Work(state)
     state.make_room()
     sink = Fresh(state)
@@ -211,6 +211,7 @@ def _commit(lake: Lake, work: Work, sink: Pending, resolve: Resolve, *, has_chan
     keys.model_of, keys.domain_of = model_after, domain_after
     has_moved = (keys.model()[remapped] != old_model) | (keys.domain()[remapped] != old_domain)
     if has_moved.any():
+        state.mapping = state.generation + 1
         moved = remapped[has_moved]
         kinds = keys.kind[moved]
         for models, domains in (

@@ -78,7 +78,8 @@ class State:
     """One generation. `sparse` maps histogram entries outside the dense cells (see `sparse_code`) to counts, in order.
 
     `program` is a digest of the rules it was made by; `deleted` and `repricings` are the corrections that were applied: run ids, and
-    by price the digest of its newest correction. `tables` are the day tables: table -> day -> file.
+    by price the digest of its newest correction. `tables` are the day tables: table -> day -> file. `mapping` is the generation since which
+    no name that was seen changed its model or domain.
     """
 
     directory: Path
@@ -92,6 +93,7 @@ class State:
     deleted: frozenset[str] = frozenset()
     repricings: bytes = b""
     tables: dict[str, dict[str, str]] = field(default_factory=dict)
+    mapping: int = 0
 
     @classmethod
     def open(cls, directory: Path, program: str) -> "State":
@@ -108,7 +110,7 @@ class State:
             book = json.loads(files["ledger"])
             state.ledger = ledgers.from_bytes(book["files"].encode())
             state.deleted, state.repricings = frozenset(book["deleted"]), bytes.fromhex(book["repricings"])
-            state.tables = book["tables"]
+            state.tables, state.mapping = book["tables"], book["mapping"]
             if "journal" in files:
                 state._apply(Changes.from_bytes(files["journal"]))
             state._check_sizes()
@@ -128,6 +130,7 @@ class State:
             "deleted": sorted(self.deleted),
             "repricings": self.repricings.hex(),
             "tables": self.tables,
+            "mapping": self.mapping,
         }
         contents = {"keys": (".npz", buffer.getvalue()), "ledger": (".json", json.dumps(book).encode())}
         if changes is not None:
