@@ -10,7 +10,7 @@ Publishers read back what they wrote with this same reader before they move the 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +70,12 @@ def read_pointer(root: Path, pointer: str = "CURRENT") -> str:
 
 
 def read_published(
-    root: Path, pointer: str = "CURRENT", *, verify: bool = True, dictionaries: Sequence[str] = ()
+    root: Path,
+    pointer: str = "CURRENT",
+    *,
+    verify: bool = True,
+    dictionaries: Sequence[str] = (),
+    only: Collection[str] | None = None,
 ) -> Published:
     """Read the snapshot in force.
 
@@ -80,20 +85,27 @@ def read_published(
     name = read_pointer(root, pointer)
     for _ in range(_ATTEMPTS):
         try:
-            return read_snapshot(Path(root) / name, verify=verify, dictionaries=dictionaries)
+            return read_snapshot(Path(root) / name, verify=verify, dictionaries=dictionaries, only=only)
         except SnapshotUnreadable:
             previous, name = name, read_pointer(root, pointer)
             if name == previous:
                 raise
-    return read_snapshot(Path(root) / name, verify=verify, dictionaries=dictionaries)
+    return read_snapshot(Path(root) / name, verify=verify, dictionaries=dictionaries, only=only)
 
 
-def read_snapshot(directory: Path, *, verify: bool = True, dictionaries: Sequence[str] = ()) -> Published:
+def read_snapshot(
+    directory: Path,
+    *,
+    verify: bool = True,
+    dictionaries: Sequence[str] = (),
+    only: Collection[str] | None = None,
+) -> Published:
     """Read one snapshot directory whole, whether or not a pointer names it.
 
     With `verify`, each file's sha256 must be the recorded one; row counts are compared always. The bytes that were
     hashed are the bytes that are decoded: no path is opened twice. Columns named in `dictionaries` come dictionary-encoded
-    out of Parquet, which is quicker and smaller where texts repeat. Raises `SnapshotUnreadable`.
+    out of Parquet, which is quicker and smaller where texts repeat. `only` names the tables that are wanted, None: all. Raises
+    `SnapshotUnreadable`.
     """
     directory = Path(directory)
     path = directory / MANIFEST
@@ -111,6 +123,8 @@ def read_snapshot(directory: Path, *, verify: bool = True, dictionaries: Sequenc
         raise SnapshotUnreadable("corrupt", path, detail)
     meta = {name: value for name, value in manifest.items() if name != "tables"}
     encoded = list(dictionaries)
+    if only is not None:
+        entries = {name: entry for name, entry in entries.items() if name in only}
     return Published(meta, {name: _read_table(path, name, entry, verify, encoded) for name, entry in entries.items()})
 
 

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,15 @@ PUBLISHED = (
     "daily_aggregates",
     "model_totals",
     "model_performance_history",
+    "hourly_trends",
+    "error_breakdown",
+    "organization_daily",
+    "price_history",
     "left_out",
     "unknown_models",
 )
 POINTERS = {False: "CURRENT", True: "CURRENT-simulated"}
-_DIMENSIONS = ("catalog", "task_domains")
+_DIMENSIONS = ("catalog", "task_domains", "providers", "models", "prices")
 _ENGINE = 1  # raised when arrays come to mean something else
 
 
@@ -226,6 +230,9 @@ class _Run:
         state = self.work.state
         none = compute([name], {"events": day_tables.no_events()}, self.values(False))[name]
         files = state.tables.get(name, {})
+        if name in day_tables.RECENT:
+            first = f"{self._as_of - timedelta(days=day_tables.RECENT[name]):%Y-%m-%d}"
+            files = {day: file for day, file in files.items() if day >= first[: len(day)]}
         return pa.concat_tables([none, *(day_tables.read(state.directory, files[day]) for day in sorted(files))])
 
     def _tables_of(self, kind: bool, metrics: Metrics) -> dict[str, pa.Table]:
