@@ -271,7 +271,7 @@ estimated as (
         (group_precision * group_mean + parent_precision * parent_mean) / (group_precision + parent_precision) as mean,
         case group_breadth when 'tenant' then 'tenant_ratings' else 'agent_ratings' end as own_basis,
         case
-            when colleague_precision > broad_precision + other_precision then 'tenant_ratings'
+            when colleague_precision > outer_precision then 'tenant_ratings'
             when other_precision > broad_precision then 'ratings'
             when graded_precision > level_precision then 'domain_benchmarks'
             when record_share > 0.5 then 'overall'
