@@ -13,7 +13,7 @@ fails is named and left out.
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -146,6 +146,17 @@ class Lake:
             marks = {table: draft.manifest.table(table).watermark for table in EVENTS}
             return Extraction(draft.rows, marks, orphans, tuple(draft.compacted), restored)
 
+    def forget(self, files: Mapping[str, Sequence[LakeFile]]) -> None:
+        """Take raw files out of the lake, by table, in one commit; on disk they stay for their grace.
+
+        Only for the holder of the lease, and only for files that are sealed: nothing else remembers what they held. Raises ValueError for
+        a file that the manifest does not name just so.
+        """
+        manifest = self.manifest()
+        for table, gone in files.items():
+            manifest = manifest.without(table, gone, time.time())
+        write_manifest(self._manifest_path, manifest)
+
     def load(self, table: str, file: LakeFile, columns: Sequence[str] | None = None) -> pa.Table:
         """One file's rows in today's schema; raises `Corrupt`."""
         parquet = self.open_file(file)
@@ -220,6 +231,7 @@ class Lake:
                 watermark, rows = portion.watermark, portion.rows
                 if known is not None:
                     rows = rows.filter(pc.invert(pc.is_in(rows.column("id"), known)))
+                    rows = _without_days(rows, draft.manifest.pruned.get(table, ()))
                 held.append(rows)
                 if _count(held) >= _FLUSH_ROWS:
                     if written:
@@ -309,6 +321,14 @@ class Lake:
     def _drop_retired(self, manifest: Manifest) -> dict[str, float]:
         """Forget the replaced files whose grace is over: the next extraction removes them as orphans."""
         return {path: at for path, at in manifest.retired.items() if time.time() - at < self._grace_s}
+
+
+def _without_days(rows: pa.Table, pruned: Collection[str]) -> pa.Table:
+    """Those of other days: a store that is read again may still have rows that were pruned here, and are in the scores already."""
+    if not pruned:
+        return rows
+    days = pc.fill_null(pc.strftime(rows.column("created_at"), "%Y-%m-%d"), UNKNOWN_DAY)
+    return rows.filter(pc.invert(pc.is_in(days, pa.array(sorted(pruned), pa.string()))))
 
 
 def _parquet(rows: pa.Table) -> bytes:
