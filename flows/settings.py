@@ -19,6 +19,7 @@ from flows.errors import UsageError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 UsdPerM = Annotated[float, Field(ge=0, le=1_000_000)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -124,9 +125,14 @@ class ScoringSettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """Days that raw rows stay in the store."""
+    """Days that raw rows stay in the store: `raw_days`, and `store` by table where it differs."""
 
-    raw_days: Annotated[int, Field(ge=1, le=36_500)]
+    raw_days: Days
+    store: dict[Literal["benchmark_results", "request_events", "feedback_events"], Days] = Field(default_factory=dict)
+
+    def store_days(self, table: str) -> int:
+        """Days that rows of that table stay in the store."""
+        return next((days for name, days in self.store.items() if name == table), self.raw_days)
 
 
 class SpoolSettings(_Section):

@@ -13,7 +13,7 @@ fails is named and left out.
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from analytics.durable import make_directory, sync_directory, sync_file
 from analytics.errors import Corrupt, LeaseHeld
 from analytics.lake.manifest import UNKNOWN_DAY, LakeFile, Manifest, TableFiles, read_manifest, write_manifest
-from analytics.lake.schema import CORRECTIONS, DIMENSIONS, EVENTS, conform, in_order, schema, to_arrow
+from analytics.lake.schema import CORRECTIONS, DIMENSIONS, EVENTS, TIME, by_day, conform, in_order, schema, to_arrow
 from analytics.lake.sources import Source, portions
 
 __all__ = [
@@ -47,6 +47,9 @@ __all__ = [
 ]
 
 _ROW_GROUP = 122_880
+_UNLIKE = frozenset(
+    {"id", "message_id", "provider_request_id"}
+)  # no two alike: a dictionary of them is work and bytes for nothing
 _FLUSH_ROWS = 100_000  # rows held in memory before they become files, beside as many that are being written
 _COMPACT_AT = 16  # files of one table and day: a day of 96 files reads 11 times slower than one
 
@@ -143,6 +146,17 @@ class Lake:
             marks = {table: draft.manifest.table(table).watermark for table in EVENTS}
             return Extraction(draft.rows, marks, orphans, tuple(draft.compacted), restored)
 
+    def forget(self, files: Mapping[str, Sequence[LakeFile]]) -> None:
+        """Take raw files out of the lake, by table, in one commit; on disk they stay for their grace.
+
+        Only for the holder of the lease, and only for files that are sealed: nothing else remembers what they held. Raises ValueError for
+        a file that the manifest does not name just so.
+        """
+        manifest = self.manifest()
+        for table, gone in files.items():
+            manifest = manifest.without(table, gone, time.time())
+        write_manifest(self._manifest_path, manifest)
+
     def load(self, table: str, file: LakeFile, columns: Sequence[str] | None = None) -> pa.Table:
         """One file's rows in today's schema; raises `Corrupt`."""
         parquet = self.open_file(file)
@@ -217,6 +231,7 @@ class Lake:
                 watermark, rows = portion.watermark, portion.rows
                 if known is not None:
                     rows = rows.filter(pc.invert(pc.is_in(rows.column("id"), known)))
+                    rows = _without_days(rows, draft.manifest.pruned.get(table, ()))
                 held.append(rows)
                 if _count(held) >= _FLUSH_ROWS:
                     if written:
@@ -274,13 +289,11 @@ class Lake:
     def _write_days(self, table: str, rows: pa.Table) -> list[LakeFile]:
         if not rows.num_rows:
             return []
-        days = pc.fill_null(pc.strftime(rows.column("created_at"), "%Y-%m-%d"), UNKNOWN_DAY)
         files = []
-        for day in sorted(pc.unique(days).to_pylist()):
-            part = in_order(rows.filter(pc.equal(days, day)))
+        for day, part in by_day(rows):
             span = pc.min_max(part.column("created_at")).as_py()
             runs = sorted(pc.unique(part.column("run_id")).to_pylist()) if table == "benchmark_results" else ()
-            file = self._write(Path(table) / f"dt={day}", _parquet(part))
+            file = self._write(Path(table) / f"dt={UNKNOWN_DAY if day is None else day}", _parquet(part))
             oldest, newest = (None if span[end] is None else _text(span[end]) for end in ("min", "max"))
             files.append(replace(file, min_created_at=oldest, max_created_at=newest, runs=tuple(runs)))
         return files
@@ -310,9 +323,22 @@ class Lake:
         return {path: at for path, at in manifest.retired.items() if time.time() - at < self._grace_s}
 
 
+def _without_days(rows: pa.Table, pruned: Collection[str]) -> pa.Table:
+    """Those of other days: a store that is read again may still have rows that were pruned here, and are in the scores already."""
+    if not pruned:
+        return rows
+    days = pc.fill_null(pc.strftime(rows.column("created_at"), "%Y-%m-%d"), UNKNOWN_DAY)
+    return rows.filter(pc.invert(pc.is_in(days, pa.array(sorted(pruned), pa.string()))))
+
+
 def _parquet(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, row_group_size=_ROW_GROUP, compression="zstd", write_page_checksum=True)
+    coded = [
+        field.name for field in rows.schema if field.name not in _UNLIKE and field.type not in {pa.float64(), TIME}
+    ]
+    pq.write_table(
+        rows, sink, row_group_size=_ROW_GROUP, compression="zstd", write_page_checksum=True, use_dictionary=coded
+    )
     data: bytes = sink.getvalue().to_pybytes()
     return data
 

@@ -4,7 +4,7 @@ Files and watermark stand in one document that is replaced in one step, so a kil
 a checksum of itself; one from before there was one still reads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,14 @@ class TableFiles:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`epoch` is the store's; `retired` maps files that a later one replaced to the second (Unix time) this happened."""
+    """`epoch` is the store's; `retired` maps files that a later one replaced to the second (Unix time) this happened; `pruned` says
+    how many rows of which day of a table were taken out of the lake on purpose.
+    """
 
     epoch: str | None = None
     tables: Mapping[str, TableFiles] = field(default_factory=dict)
     retired: Mapping[str, float] = field(default_factory=dict)
+    pruned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def table(self, name: str) -> TableFiles:
         """The files of one table; none of a table that was never extracted."""
@@ -67,6 +70,18 @@ class Manifest:
     def with_table(self, name: str, entry: TableFiles, retired: Mapping[str, float] | None = None) -> "Manifest":
         """The manifest with one table replaced and some files retired."""
         return replace(self, tables={**self.tables, name: entry}, retired={**self.retired, **(retired or {})})
+
+    def without(self, table: str, files: Sequence[LakeFile], at: float) -> "Manifest":
+        """The manifest with files pruned at that second. Raises ValueError for a file that it does not name just so."""
+        entry = self.table(table)
+        if strangers := [file.path for file in files if file not in entry.files]:
+            raise ValueError(f"the lake has no such file of {table}: {', '.join(strangers)}")
+        rows = dict(self.pruned.get(table, {}))
+        for file in files:
+            rows[file.day] = rows.get(file.day, 0) + file.rows
+        kept = TableFiles(entry.watermark, tuple(file for file in entry.files if file not in files))
+        made = self.with_table(table, kept, {file.path: at for file in files})
+        return replace(made, pruned={**self.pruned, table: rows})
 
     def days(self) -> list[str]:
         """The days that have events, in order."""
@@ -88,7 +103,7 @@ def read_manifest(path: Path) -> Manifest:
             )
             for name, entry in document["tables"].items()
         }
-        return Manifest(document["epoch"], tables, document.get("retired", {}))
+        return Manifest(document["epoch"], tables, document.get("retired", {}), document.get("pruned", {}))
     except FileNotFoundError:
         return Manifest()
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,7 +2,7 @@
 
 Both sides are taken up to the watermark of the lake, so that what waits to be extracted is no difference. Rows of deleted runs are
 gone from the store and left out of the lake's count. A day of which the lake has more than the store was pruned there: that is
-what the lake is for, so it is said but is no fault.
+what the lake is for, so it is said but is no fault. Nor is it one if the lake pruned a day that a store, put back from a backup, has again.
 """
 
 import json
@@ -103,9 +103,9 @@ def _compared(store: Counted, lake: Lake, manifest: Manifest, now: datetime) -> 
             fault: Fault | None = None
             if is_doubled:
                 fault = "doubled"
-            elif held.rows < day.rows:
+            elif held.rows + manifest.pruned.get(table, {}).get(day.day, 0) < day.rows:
                 fault = "missing"
-            elif held.rows == day.rows and held.ids != day.ids:
+            elif held.rows == day.rows and held.ids != day.ids and day.day not in manifest.pruned.get(table, {}):
                 fault = "other"
             if fault:
                 differences.append(Difference(table, day.day, fault, day.rows, held.rows))

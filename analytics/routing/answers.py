@@ -19,7 +19,7 @@ from .scores import Scores
 from .snapshots import State
 from .walk import walk
 
-_TOLD = 4_096  # models to remember what there is to say of, each about 2 KB
+_TOLD, _NAMED = 16, 64  # models of each kind of question to remember what there is to say of; each 2 KB, a name 200 B
 # The limits that a model's key alone decides; the others need a catalog.
 _BY_NAME = {"allow", "deny", "only", "ignore"}
 _NOTHING: Mapping[str, int] = {}
@@ -155,12 +155,13 @@ class Why:
         """What there is to say of a model for this kind of question, limits and token counts aside."""
         if self._said is None:
             asked = self._asked
-            key = asked.kind(self._choice.model)
-            told: Said | None = None if key is None else asked.board.told.get(key)
+            model, known = self._choice.model, asked.kind.told
+            is_alike = asked.is_alike(model)
+            told: Said | None = known.get(model) if is_alike else None
             if told is None:
                 told = _tell(asked, self._choice)
-                if key is not None:
-                    remember(asked.board.told, key, told, _TOLD)
+                if is_alike:
+                    remember(known, model, told, _TOLD)
             self._said = told
         return self._said
 
@@ -278,8 +279,8 @@ def _unanswered(
 
 
 def _named(asked: Asked, model: int, score: float) -> Fallback:
-    key = asked.kind(model)
-    named: Fallback | None = None if key is None else asked.board.named.get(key)
+    is_alike = asked.is_alike(model)
+    named: Fallback | None = asked.kind.named.get(model) if is_alike else None
     if named is None:
         catalog = asked.board.catalog
         own = None if asked.patch is None else asked.patch.index.get(model)
@@ -294,8 +295,8 @@ def _named(asked: Asked, model: int, score: float) -> Fallback:
             catalog.tier_name(model),
             score,
         )
-        if key is not None:
-            remember(asked.board.named, key, named, _TOLD)
+        if is_alike:
+            remember(asked.kind.named, model, named, _NAMED)
     return named
 
 

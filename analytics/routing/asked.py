@@ -1,5 +1,6 @@
 """One question at one moment, with everything that a limit, an order or a sentence may want to know about it."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,14 @@ import numpy as np
 from . import board as boards
 from . import policies
 from .bits import Floats, Positions
-from .board import Board, Ranking
+from .board import Board, Kind, Ranking
+from .catalog import Members
 from .experience import Known, Patch, View, known
+from .few import Few
 from .policies import Active, Policy, Values
 from .records import LIMIT_FIELDS, RouteQuery, Sort, TaskGuess
+
+NO_SCORES = np.zeros(0)
 
 
 class Asked:
@@ -37,16 +42,36 @@ class Asked:
         self.is_timeless = query.max_age_s is None and "max_age_s" not in active.limits
         self.patch: Patch | None = board.patch(query, self.task, is_learned=self.policy.is_learned)
         self.view: View = board.view(self.task, query.domain, is_learned=self.policy.is_learned)
+        self.kind: Kind = board.kind(active.policy, self.task, query.domain)
 
     @property
     def tie_delta(self) -> float:
         """The quality that may be lost to a lower price."""
-        return self.board.tie_delta(self.policy)
+        own = self.policy.tie_delta
+        return self.board.catalog.tie_delta if own is None else own
+
+    @cached_property
+    def members(self) -> Members:
+        """What the asking agent may use; there must be one."""
+        assert self.query.agent is not None
+        return self.board.members_of(self.query.agent, self.query.tenant)
+
+    @cached_property
+    def members_side_by_side(self) -> Few:
+        return Few(self.board, self.view, self.members.models, NO_SCORES, is_whole=True, own=self.patch)
+
+    @cached_property
+    def later_side_by_side(self) -> Few:
+        """The rest of the order, as far as it is kept."""
+        later = slice(len(self.ranking.first.models), None)
+        models = self.ranking.order[later].astype(np.intp)
+        return Few(self.board, self.view, models, self.ranking.score[later], is_whole=False)
 
     @property
     def ranking(self) -> Ranking:
         """The order by the stored policy."""
-        return self.board.ranking(self.policy, self.sort, self.task, self.query.domain)
+        ranking = self.kind.rankings.get(self.sort)
+        return self.board.ranking(self.policy, self.sort, self.task, self.query.domain) if ranking is None else ranking
 
     def known(self, model: int) -> Known:
         """What is known of one model for this question."""
@@ -65,9 +90,7 @@ class Asked:
         priority, latency, cost, reliability = (value[models] for value in self.board.values)
         quality, n, own = view.quality[row], view.worth[row], self.patch
         if own is not None:
-            at = np.minimum(own.models.searchsorted(models), len(own.models) - 1)
-            mine = own.models[at] == models
-            at = at[mine]
+            mine, at = own.among(models)
             priority[mine], quality[mine], n[mine] = own.priority[at] / 100, own.quality[at], own.worth[at]
         return Values(priority, quality, n, latency, cost, reliability)
 
@@ -75,22 +98,15 @@ class Asked:
         """The score of one model."""
         return policies.scores(self.policy, self.values(np.array([model]))).item(0)
 
-    def kind(self, model: int) -> tuple[Any, ...] | None:
-        """What distinguishes all that is to say of a model in itself; None where it is this question's alone."""
-        if not self.is_stored or (self.patch is not None and model in self.patch.index):
-            return None
-        return *self.kind_of_question(), model
-
-    def kind_of_question(self) -> tuple[Any, ...]:
-        """By what a stored policy tells questions apart."""
-        return self.policy.key, self.task, self.query.domain
+    def is_alike(self, model: int) -> bool:
+        """Whether all that is to say of a model in itself is the same for every question of this kind."""
+        return self.is_stored and (self.patch is None or model not in self.patch.index)
 
     def quality_and_se(self, models: Positions) -> tuple[Floats, Floats]:
         """The experience with some models, the agent's own included."""
         row, view, own = self.view.row[models], self.view, self.patch
         quality, se = view.quality[row], view.se[row]
         if own is not None:
-            at = np.minimum(own.models.searchsorted(models), len(own.models) - 1)
-            mine = own.models[at] == models
-            quality[mine], se[mine] = own.quality[at[mine]], own.se[at[mine]]
+            mine, at = own.among(models)
+            quality[mine], se[mine] = own.quality[at], own.se[at]
         return quality, se

@@ -42,13 +42,6 @@ def of(positions: Positions, size: int) -> Words:
     return words
 
 
-def of_any(positions: Positions | NDArray[np.int32], size: int) -> Words:
-    """The set of `positions`, of which some may be named again."""
-    words = np.zeros(words_for(size), dtype=np.uint64)
-    np.bitwise_or.at(words, positions >> 6, _BIT[positions & 63])
-    return words
-
-
 def count(words: Words) -> int:
     """How many are in the set."""
     return int(np.add.reduce(np.bitwise_count(words), dtype=np.intp))
@@ -59,7 +52,7 @@ def has(words: Words, position: int) -> bool:
     return bool(words.item(position >> 6) >> (position & 63) & 1)
 
 
-def among(words: Words, positions: Positions) -> Mask:
+def among(words: Words, positions: Positions | NDArray[np.int32]) -> Mask:
     """Which of `positions` are in the set."""
     mask: Mask = (words[positions >> 6] & _BIT[positions & 63]) != 0
     return mask

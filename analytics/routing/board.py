@@ -26,8 +26,11 @@ from .scores import MEASURED, Scores
 # requests may have met a passing fault.
 FAILING_FROM = 3
 FIRST = 256  # so many are looked at before all are
-HEAD = 1_024  # the first places of an order are prepared for walking
+HEAD = 1_024  # so many places of an order are kept, and of a large catalog one in so many
+_HEAD_SHARE = 512
+_AGENTS = 2_048  # so many agents' lists are kept, and as many patches
 _CACHE_BYTES = 64 * 2**20
+_KIND_BYTES = 80_000  # about, of the best models side by side, and of what there is to say of them
 _NOT_MADE: Any = object()  # None means that nothing stands otherwise
 
 Key = TypeVar("Key")
@@ -35,32 +38,38 @@ Value = TypeVar("Value")
 
 
 def remember(known: dict[Key, Value], key: Key, value: Value, most: int) -> Value:
-    """Keep `value` under `key`; what was known is forgotten when it grows beyond `most` entries."""
+    """Keep `value` under `key`; beyond `most` entries what was kept first is forgotten."""
     if len(known) >= most:
-        known.clear()
+        try:
+            known.pop(next(iter(known)), None)
+        except (RuntimeError, StopIteration):  # another thread was here between
+            known.clear()
     known[key] = value
     return value
 
 
-class Head(NamedTuple):
-    """What is wanted of the first models of an order, side by side: which byte and bit of a set is theirs, their provider, and
-    the score below which nothing can tie with each.
-    """
-
-    byte: Positions
-    bit: NDArray[np.uint8]
-    provider: NDArray[np.int32]
-    floor: Floats
-
-
 class Ranking(NamedTuple):
-    """All models, best first, with their scores; `place` is where each stands, `first` the best side by side."""
+    """The best models of an order with their scores, best first (`is_whole`: all there are); `first` are the best of them side
+    by side. Where a question goes beyond, what fits is put in order by itself.
+    """
 
     order: NDArray[np.int32]
     score: Floats
-    place: NDArray[np.int32]
-    head: Head
     first: Few
+    is_whole: bool
+
+
+class Kind:
+    """What was worked out for questions of one task and domain by one stored policy: orders by what they sort by, and what there
+    is to say of a model, by its position.
+    """
+
+    __slots__ = ("named", "rankings", "told")
+
+    def __init__(self) -> None:
+        self.rankings: dict[Sort | None, Ranking] = {}
+        self.named: dict[int, Any] = {}
+        self.told: dict[int, Any] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +88,12 @@ class Board:
     fresh: Fresh = field(default_factory=Fresh)
     cache_bytes: int = _CACHE_BYTES  # about: for rankings, for views, and for sets, each
     settled: dict[RouteQuery, Any] = field(default_factory=dict)
+    asked_once: dict[int, None] = field(default_factory=dict)
     bands: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     sticky: dict[tuple[Any, ...], Any] = field(default_factory=dict)
-    named: dict[Any, Any] = field(default_factory=dict)
-    told: dict[Any, Any] = field(default_factory=dict)
-    rankings: dict[tuple[Any, ...], Ranking] = field(default_factory=dict)
+    kinds: dict[tuple[Any, ...], Kind] = field(default_factory=dict)
     views: dict[tuple[str | None, str | None, bool], View] = field(default_factory=dict)
     patched: dict[tuple[Any, ...], Few] = field(default_factory=dict)
-    lists: dict[tuple[Any, ...], Few] = field(default_factory=dict)
     patches: dict[tuple[Any, ...], Patch | None] = field(default_factory=dict)
     sets: dict[tuple[Any, ...], Words] = field(default_factory=dict)
     types: dict[str, tuple[Words, Mapping[str, int]]] = field(default_factory=dict)
@@ -114,8 +121,8 @@ class Board:
 
     def with_fresh(self, fresh: Fresh) -> "Board":
         """The same board with other opinions laid over it; what these do not touch is shared."""
-        board = replace(self, fresh=fresh, settled={}, patches={}, patched={})
-        for name in ("zones", "by_tie_rank", "values", "single_values"):
+        board = replace(self, fresh=fresh, settled={}, asked_once={}, patches={}, patched={})
+        for name in ("zones", "values", "single_values"):
             if name in self.__dict__:
                 board.__dict__[name] = self.__dict__[name]
         return board
@@ -126,8 +133,8 @@ class Board:
         yield lambda: (self.zones, self.values)
         for name in list(old.thresholds):
             yield partial(self.threshold, name)
-        for policy, sort, task, domain in list(old.rankings):
-            if policy in policies_now:
+        for (policy, task, domain), kind in list(old.kinds.items()):
+            for sort in list(kind.rankings) if policy in policies_now else ():
                 yield partial(self.ranking, policies_now[policy], sort, task, domain)
         for key, view in list(old.views.items()):
             for index in {"by_quality", "by_n"} & set(view.__dict__):
@@ -138,12 +145,6 @@ class Board:
     @cached_property
     def zones(self) -> PriceZones:
         return PriceZones(self.catalog.price_in, self.catalog.price_out)
-
-    @cached_property
-    def by_tie_rank(self) -> Positions:
-        order = np.empty(self.catalog.size, dtype=np.intp)
-        order[self.tie_rank] = np.arange(self.catalog.size)
-        return order
 
     @cached_property
     def values(self) -> tuple[Floats, Floats, Floats, Floats]:
@@ -181,7 +182,7 @@ class Board:
         """What an agent may use, and its own priorities."""
         found = self.members.get((agent, tenant))
         if found is None:
-            found = remember(self.members, (agent, tenant), self.catalog.agents.of(agent, tenant), 16_384)
+            found = remember(self.members, (agent, tenant), self.catalog.agents.of(agent, tenant), _AGENTS)
         return found
 
     def view(self, task: str | None, domain: str | None, *, is_learned: bool = False) -> View:
@@ -203,16 +204,24 @@ class Board:
             patch = experience.patch(self, *key)
             if self.fresh.opinions:
                 patch = overlaid(self, *key[:4], patch, is_learned=is_learned)
-            remember(self.patches, key, patch, 16_384)
+            remember(self.patches, key, patch, _AGENTS)
         return patch
 
+    def kind(self, policy: Policy, task: str | None, domain: str | None) -> Kind:
+        """What is remembered for such questions."""
+        key = (policy.key, task, domain)
+        kind = self.kinds.get(key)
+        if kind is None:
+            most = max(16, self.cache_bytes // (12 * self._head + _KIND_BYTES))
+            kind = remember(self.kinds, key, Kind(), most)
+        return kind
+
     def ranking(self, policy: Policy, sort: Sort | None, task: str | None, domain: str | None) -> Ranking:
-        """All models by a stored policy, or by one figure and then the policy; made when asked for the first time."""
-        key = (policy.key, sort, task, domain)
-        ranking = self.rankings.get(key)
+        """The best models by a stored policy, or by one figure and then the policy; made when asked for the first time."""
+        rankings = self.kind(policy, task, domain).rankings
+        ranking = rankings.get(sort)
         if ranking is None:
-            most = max(16, self.cache_bytes // (16 * self.catalog.size + 50_000))
-            ranking = remember(self.rankings, key, self._rank(policy, sort, key), most)
+            ranking = rankings[sort] = self._rank(policy, sort, (task, domain))
         return ranking
 
     def singles(self, task: str | None, domain: str | None) -> tuple[NDArray[np.float32], ...]:
@@ -234,8 +243,8 @@ class Board:
     def single_values(self) -> tuple[NDArray[np.float32], ...]:
         return tuple(value.astype(np.float32) for value in self.values)
 
-    def figures(self, sort: Sort, models: Positions, quality: Floats, costs: Floats) -> Floats:
-        """What is sorted by, lower being better and unknown coming last."""
+    def figures(self, sort: Sort, models: Positions | slice, quality: Floats, costs: Floats) -> Floats:
+        """What some models are sorted by, lower being better and unknown coming last."""
         match sort:
             case "price":
                 figure = costs
@@ -248,30 +257,30 @@ class Board:
         known: Floats = np.where(np.isnan(figure), np.inf, figure)
         return known
 
-    def _rank(self, policy: Policy, sort: Sort | None, key: tuple[Any, ...]) -> Ranking:
-        view, models = self.view(key[2], key[3], is_learned=policy.is_learned), self.by_tie_rank
-        row = view.row[models]
-        priority, *others = (value[models] for value in self.values)
-        quality = view.quality[row]
-        score = policies.scores(policy, Values(priority, quality, view.worth[row], *others))
-        if sort is None:
-            order = np.argsort(-score, kind="stable")
+    @cached_property
+    def _head(self) -> int:
+        """How many places of an order are kept."""
+        return min(max(HEAD, self.catalog.size // _HEAD_SHARE), self.catalog.size)
+
+    def _rank(self, policy: Policy, sort: Sort | None, asked: tuple[str | None, str | None]) -> Ranking:
+        view, head = self.view(*asked, is_learned=policy.is_learned), self._head
+        priority, *others = self.values
+        quality = view.quality[view.row]
+        score = policies.scores(policy, Values(priority, quality, view.worth[view.row], *others))
+        by = -score if sort is None else self.figures(sort, slice(None), quality, self.catalog.price)
+        if head < len(by):
+            models = (by <= np.partition(by, head - 1).item(head - 1)).nonzero()[0]
         else:
-            order = np.lexsort((-score, self.figures(sort, models, quality, self.catalog.price[models])))
-        ordered = models[order]
-        place = np.empty(len(models), dtype=np.int32)
-        place[ordered] = np.arange(len(models))
-        first, top = ordered[:HEAD], order[:HEAD]
-        reach = policies.reach(policy, view.worth[row[top]], view.se[row[top]], self.tie_delta(policy))
-        head = Head(
-            byte=first >> 3,
-            bit=np.uint8(1) << (first & 7).astype(np.uint8),
-            provider=self.catalog.provider_code[first],
-            floor=score[top] - reach,
-        )
-        best, floors = order[:FIRST], head.floor[:FIRST]
-        few = Few(self, view, models[best], score[best], is_whole=len(models) <= FIRST, floors=floors)
-        return Ranking(ordered.astype(np.int32), score[order], place, head, few)
+            models = np.arange(len(by))
+        keys = (self.tie_rank[models], -score[models])
+        order = models[np.lexsort(keys if sort is None else (*keys, by[models]))[:head]]
+        ordered = score[order]
+        best = order[:FIRST]
+        row = view.row[best]
+        floors = ordered[:FIRST] - policies.reach(policy, view.worth[row], view.se[row], self.tie_delta(policy))
+        is_whole = head == len(by)
+        few = Few(self, view, best, ordered[:FIRST], is_whole=is_whole and head <= FIRST, floors=floors)
+        return Ranking(order.astype(np.int32), ordered, few, is_whole)
 
     def tie_delta(self, policy: Policy) -> float:
         """The quality that may be lost to a lower price."""

@@ -7,8 +7,9 @@ set; `tie_rank` is the order in which models of equal score stand (by price, the
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -78,13 +79,21 @@ class Catalog:
         return None if math.isnan(tier) else TIERS[int(tier)]
 
 
-class Members(NamedTuple):
-    """The models that an agent may use, and the priorities set for it: of `overridden` (ascending) -> `priority`."""
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The models that an agent may use (ascending), out of `size`, and the priorities set for it: of `overridden` (ascending)
+    -> `priority`.
+    """
 
     models: Positions
-    words: Words
     overridden: Positions
     priority: Floats
+    size: int
+
+    @cached_property
+    def words(self) -> Words:
+        """The same models as a set: an eighth of a byte for each model of the catalog, so it is made when it is asked for."""
+        return bits.of(self.models, self.size)
 
 
 class Agents:
@@ -111,20 +120,35 @@ class Agents:
         A row that disables a model wins over another that enables it. An agent without rows may use nothing.
         """
         code = self._names.get(agent)
-        rows = slice(0, 0) if code is None else slice(self._starts[code], self._starts[code + 1])
+        if code is None:
+            return Members(_NO_MODELS, _NO_MODELS, _NO_PRIORITIES, self._size)
+        rows = slice(self._starts[code], self._starts[code + 1])
         models, enabled, priority = self._models[rows], self._enabled[rows], self._priority[rows]
         speaking = models >= 0
         if tenant is not None:
-            owner = self._tenant[rows]
-            speaking &= (owner == self._tenants.get(None, -1)) | (owner == self._tenants.get(tenant, -1))
-        words = bits.of_any(models[speaking & enabled], self._size)
-        if not enabled.all():
-            words &= ~bits.of_any(models[speaking & ~enabled], self._size)
-        overridden = speaking & (priority >= 0)
-        if not overridden.any():
-            return Members(bits.members(words), words, _NO_MODELS, _NO_PRIORITIES)
-        unique, last = np.unique(models[overridden][::-1], return_index=True)
-        return Members(bits.members(words), words, unique.astype(np.intp), priority[overridden][::-1][last])
+            owner, everyones = self._tenant[rows], self._tenants.get(None)
+            mine = owner == self._tenants.get(tenant, -1)
+            speaking &= mine if everyones is None else mine | (owner == everyones)
+        usable = _ascending(models[speaking & enabled])
+        if np.count_nonzero(enabled) < len(enabled):
+            usable = np.setdiff1d(usable, models[speaking & ~enabled])
+        overridden = (speaking & (priority >= 0)).nonzero()[0]
+        if not len(overridden):
+            return Members(usable, _NO_MODELS, _NO_PRIORITIES, self._size)
+        last = overridden[::-1]
+        unique, at = np.unique(models[last], return_index=True)
+        return Members(usable, unique.astype(np.intp), priority[last[at]].astype(np.float64), self._size)
+
+
+def _ascending(models: NDArray[np.int32]) -> Positions:
+    """Each of them once; `np.unique` says the same more slowly."""
+    found = models.astype(np.intp)
+    found.sort()
+    if len(found) > 1:
+        again = found[1:] == found[:-1]
+        if np.count_nonzero(again):
+            found = np.append(found[:1], found[1:][~again])
+    return found
 
 
 def decode_catalog(published: Published, home: Path, *, simulated: bool | None) -> Catalog:

@@ -37,7 +37,7 @@ def choose(asked: Asked, words: Words, number: int) -> Choice:
     hits = next(blocks)
     at, lost = 0, 0.0
     if asked.sort is None:
-        score, floor = hits.scores, _floor(asked, hits) if hits.floor is None else hits.floor
+        score, floor = hits.scores, _floor(asked, hits)
         while score.item(-1) >= floor and (more := next(blocks, None)) is not None:
             hits += more
             score = hits.scores
@@ -100,7 +100,7 @@ def tied(asked: Asked, words: Words, number: int) -> list[tuple[int, float]]:
     found = [(best, hits.scores.item(0))]
     if asked.sort is not None:
         return found
-    floor = _floor(asked, hits) if hits.floor is None else hits.floor
+    floor = _floor(asked, hits)
     while hits.scores.item(-1) >= floor and (more := next(blocks, None)) is not None:
         hits += more
     paid, known = asked.cost(best), asked.known(best)

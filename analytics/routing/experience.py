@@ -79,16 +79,15 @@ class View:
         return Thresholds(self.n[1:], self.models, len(self.row))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Patch:
-    """The models (ascending) that stand otherwise for one agent or tenant: parallel columns, and `index` into them.
+    """The models (ascending), out of `size`, that stand otherwise for one agent or tenant: parallel columns.
 
     `group` is a place in `groups`, or -1 where the experience is everyone's.
     """
 
     models: Positions
-    words: Words
-    index: Mapping[int, int]
+    size: int
     priority: Floats
     of_agent: Mask
     quality: Floats
@@ -98,6 +97,23 @@ class Patch:
     group: NDArray[np.int8]
     groups: tuple[Group, ...]
     worth: Floats
+
+    @cached_property
+    def words(self) -> Words:
+        """The same models as a set."""
+        return bits.of(self.models, self.size)
+
+    @cached_property
+    def index(self) -> Mapping[int, int]:
+        """Where each model stands in the columns."""
+        return {model: place for place, model in enumerate(self.models.tolist())}
+
+    def among(self, models: Positions) -> tuple[Mask, Positions]:
+        """Which of `models` it has, and where these stand in its columns."""
+        at = self.models.searchsorted(models)
+        at[at == len(self.models)] = 0
+        there: Mask = self.models[at] == models
+        return there, at[there]
 
 
 def record(board: "Board", *, is_learned: bool) -> Experience | None:
@@ -168,10 +184,13 @@ def patch(
     found = [(basis, group, pool) for basis, group in wanted if (pool := _own(board, rows, group)) is not None]
     overridden, priority = _NOBODY, _NO_PRIORITY
     if agent is not None:
-        _, _, overridden, priority = board.members_of(agent, tenant)
+        members = board.members_of(agent, tenant)
+        overridden, priority = members.overridden, members.priority
     if not found and not len(overridden):
         return None
-    models = np.unique(np.concatenate([overridden, *(pool.models for _, _, pool in found)]))
+    models = overridden
+    if found:
+        models = np.unique(np.concatenate([overridden, *(pool.models for _, _, pool in found)]))
     row = seen.row[models]
     columns = [column[row] for column in (seen.quality, seen.n, seen.se, seen.worth)]
     basis_of, group_of = seen.basis[row], np.full(len(models), -1, dtype=np.int8)
@@ -180,13 +199,14 @@ def patch(
         for column, values in zip(columns, pool[1:], strict=True):
             column[at] = values
         basis_of[at], group_of[at] = basis, place
-    base, of_agent = board.catalog.priority[models], np.zeros(len(models), dtype=np.bool_)
-    at = models.searchsorted(overridden)
-    base[at], of_agent[at] = priority, True
+    base, of_agent = priority, np.ones(len(models), dtype=np.bool_)
+    if found:
+        base, of_agent = board.catalog.priority[models], np.zeros(len(models), dtype=np.bool_)
+        at = models.searchsorted(overridden)
+        base[at], of_agent[at] = priority, True
     return Patch(
         models=models,
-        words=bits.of(models, board.catalog.size),
-        index={model: place for place, model in enumerate(models.tolist())},
+        size=board.catalog.size,
         priority=base,
         of_agent=of_agent,
         quality=columns[0],

@@ -16,16 +16,36 @@ if TYPE_CHECKING:
     from .bits import Floats, Mask, Positions, Words
     from .board import Board
     from .experience import Patch, View
+    from .front import Steps
+
+
+_BEST = 64
+_MASKS = 256  # a question can name what is in no catalog, so there is no end of sets
 
 
 class Few:
     """`models` with their `scores`, best first; columns and sets of them are kept once they were asked for.
 
-    `is_whole`: no other model comes into question. `own` is given where these are the models of a patch, `floors` (the score
-    below which nothing can tie with each) where they are known beforehand.
+    `is_whole`: no other model comes into question. `own` is given where some of them are known better than by everyone,
+    `floors` (the score below which nothing can tie with each) where they are known beforehand, and no `scores` where the models are
+    in no order yet.
     """
 
-    __slots__ = ("_board", "_columns", "_masks", "_own", "_view", "floors", "is_whole", "models", "provider", "scores")
+    __slots__ = (
+        "_board",
+        "_columns",
+        "_own",
+        "_view",
+        "best",
+        "floors",
+        "is_whole",
+        "masks",
+        "models",
+        "provider",
+        "scores",
+        "sets",
+        "steps",
+    )
 
     def __init__(
         self,
@@ -42,7 +62,12 @@ class Few:
         self.models, self.scores, self.is_whole, self.floors = models, scores, is_whole, floors
         self.provider: NDArray[np.int32] = board.catalog.provider_code[models]
         self._columns: dict[str, Floats] = {}
-        self._masks: dict[Any, Mask] = {}
+        best = slice(_BEST if floors is not None else 0)  # those of an order are asked for again and again
+        columns = (models[best].tolist(), scores[best].tolist(), self.provider[best].tolist())
+        self.best: list[tuple[int, float, int]] = list(zip(*columns, strict=True))
+        self.masks: dict[Any, Mask] = {}
+        self.sets: dict[Any, int] = {}
+        self.steps: dict[str, Steps] = {}
 
     def column(self, name: str) -> "Floats":
         """`quality` and `n` of the experience, or a column of the board."""
@@ -50,16 +75,27 @@ class Few:
         if column is None:
             if name not in {"quality", "n"}:
                 column = self._board.column(name)[self.models]
-            elif self._own is None:
-                column = getattr(self._view, name)[self._view.row[self.models]]
             else:
-                column = getattr(self._own, name)[self._own.models.searchsorted(self.models)]
+                column = getattr(self._view, name)[self._view.row[self.models]]
+                if self._own is not None:
+                    mine, at = self._own.among(self.models)
+                    column[mine] = getattr(self._own, name)[at]
             self._columns[name] = column
         return column
 
     def among(self, key: Any, words: "Callable[[], Words]") -> "Mask":
         """Which of them are in a set that many questions share."""
-        mask = self._masks.get(key)
-        if mask is None:
-            mask = self._masks[key] = bits.among(words(), self.models)
+        mask = self.masks.get(key)
+        return self.keep(key, bits.among(words(), self.models)) if mask is None else mask
+
+    def keep(self, key: Any, mask: "Mask") -> "Mask":
+        """Remember which of them are in such a set."""
+        if len(self.masks) < _MASKS:
+            self.masks[key] = mask
         return mask
+
+    def keep_set(self, key: Any, found: int) -> int:
+        """The same of a set that is a number (`front`)."""
+        if len(self.sets) < _MASKS:
+            self.sets[key] = found
+        return found

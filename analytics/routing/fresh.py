@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from . import bits
 from .experience import BASES, Known, Patch, known
 from .scores import Group
 
@@ -127,8 +126,7 @@ def overlaid(
         columns["group"][place] = groups.index(one.group)
     return Patch(
         models=models,
-        words=bits.of(models, board.catalog.size),
-        index={model: place for place, model in enumerate(models.tolist())},
+        size=board.catalog.size,
         groups=tuple(groups),
         **columns,
     )

@@ -23,6 +23,7 @@ from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
 
 _SETTLED = 4_096  # questions to remember, each about 2 KB
+_ASKED_ONCE = 16_384  # hashes of questions, to know which are asked again
 
 
 class Lookup:
@@ -179,7 +180,7 @@ class Lookup:
         return answer(state, board.scores, board.catalog.stale_after_s, settled, now)
 
     def _settled(self, board: Board, query: RouteQuery, now: float) -> Settled:
-        """Agents ask the same questions again and again: what a board said once, it says again."""
+        """Agents ask the same questions again and again: what a board said twice, it says again."""
         settled: Settled | None = board.settled.get(query)
         if settled is None:
             if query.session is not None:
@@ -188,10 +189,12 @@ class Lookup:
             if isinstance(asked, Settled):
                 return asked
             settled = settle(asked)
-            if (
-                asked.is_timeless and query.message is None
-            ):  # or the answer depends on the time of asking, or the key is long
-                remember(board.settled, query, settled, _SETTLED)
+            # Otherwise the answer depends on the time of asking, or the key is long.
+            if asked.is_timeless and query.message is None:
+                if hash(query) in board.asked_once:
+                    remember(board.settled, query, settled, _SETTLED)
+                else:  # most questions are asked once; what is kept for nobody costs memory, and the collector's time
+                    remember(board.asked_once, hash(query), None, _ASKED_ONCE)
         return settled
 
 

@@ -1,7 +1,6 @@
 """The models that fit, best first, in growing blocks: most questions are settled by the first few of them.
 
-Which way is taken depends on the question: a stored order, walked from its best end where many models fit and entered by
-place where few do; the cheapest zones for a price that depends on the query's tokens; an estimate of all scores for weights
+Which way is taken depends on the question: the head of a stored order, and beyond it the models that fit by themselves; the cheapest zones for a price that depends on the query's tokens; an estimate of all scores for weights
 that come with the query. An agent's own patch of models is scored by itself and merged in.
 """
 
@@ -14,31 +13,26 @@ from numpy.typing import NDArray
 from . import bits, policies
 from .asked import Asked
 from .bits import Floats, Positions, Words
-from .board import HEAD
 
 _FEW = 1_024  # so many are put in order at once
-_AT_FIRST = 16  # so many models are looked for at first
+_PART = 64  # so many of more than that come first
 _CHEAPEST = 16
 _MARGINS = (0.02, 0.1, 2.0)  # of scores, for an estimate: how far below the best to look
 _ESTIMATED = 1e-5  # an estimate in single precision is nearer than that
 
 
 class Block(NamedTuple):
-    """Some models with their scores and providers, best first; `floor` is the score below which nothing can tie with the
-    first of them, None where nobody knows yet.
-    """
+    """Some models with their scores and providers, best first."""
 
     models: Positions
     scores: Floats
     providers: NDArray[np.int32]
-    floor: float | None = None
 
     def __add__(self, other: "Block") -> "Block":  # type: ignore[override]  # two blocks are one, not a tuple of six
         return Block(
             np.concatenate((self.models, other.models)),
             np.concatenate((self.scores, other.scores)),
             np.concatenate((self.providers, other.providers)),
-            self.floor,
         )
 
 
@@ -63,39 +57,36 @@ def _blocks(asked: Asked, words: Words, number: int) -> Iterator[Block]:
         return _by_cost(asked, words)
     if not asked.is_stored:
         return _by_weights(asked, words, number)
-    return _by_place(asked, words, number)
+    return _by_place(asked, words)
 
 
-def _by_place(asked: Asked, words: Words, number: int) -> Iterator[Block]:
-    """From the best end as long as enough of the next models fit, then all that are left, by their places."""
-    order, score, place, head, _ = asked.ranking
-    octets, done, prepared = words.view(np.uint8), 0, len(head.byte)
-    end = _AT_FIRST * len(order) // number
-    while done < prepared and end <= HEAD:
-        places = (octets[head.byte[done:end]] & head.bit[done:end]).nonzero()[0]
-        if done:
-            places += done
-        if len(places):
-            yield Block(
-                order[places].astype(np.intp), score[places], head.provider[places], head.floor.item(places.item(0))
-            )
-        done, end = min(end, prepared), end * 8
-    if done == len(order):
+def _by_place(asked: Asked, words: Words) -> Iterator[Block]:
+    """Those that fit of the models at the head of the order, then the others."""
+    ranking = asked.ranking
+    order = ranking.order
+    fitting = bits.among(words, order)
+    places = fitting.nonzero()[0]
+    if len(places):
+        models = order[places].astype(np.intp)
+        yield Block(models, ranking.score[places], asked.board.catalog.provider_code[models])
+    if ranking.is_whole:
         return
-    left = place[bits.members(words)].astype(np.intp)
-    if done:
-        left = left[left >= done]
-    if len(left) > 4 * _AT_FIRST:
-        left.partition(4 * _AT_FIRST)
-        yield _placed(asked, np.sort(left[: 4 * _AT_FIRST]))
-        left = left[4 * _AT_FIRST :]
-    left.sort()
-    yield _placed(asked, left)
+    if len(places):
+        words = words & ~bits.of(models, asked.board.catalog.size)
+    yield from _by_parts(asked, bits.members(words))
 
 
-def _placed(asked: Asked, places: Positions) -> Block:
-    models = asked.ranking.order[places].astype(np.intp)
-    return Block(models, asked.ranking.score[places], asked.board.catalog.provider_code[models])
+def _by_parts(asked: Asked, models: Positions) -> Iterator[Block]:
+    """Of many models first the best few, then all the others."""
+    if len(models) > _FEW:
+        score, figure = _scores_and_figures(asked, models)
+        by = -score if figure is None else figure
+        near = by <= np.partition(by, _PART - 1).item(_PART - 1)
+        first = models[near]
+        if len(first) < len(models) // 2:
+            yield in_order(asked, first)
+            models = models[~near]
+    yield in_order(asked, models)
 
 
 def _by_cost(asked: Asked, words: Words) -> Iterator[Block]:
@@ -159,14 +150,21 @@ def _merged(asked: Asked, blocks: Iterator[Block], mine: Positions) -> Iterator[
 
 def in_order(asked: Asked, models: Positions) -> Block:
     """Some models in order, by their exact scores."""
-    values = asked.values(models)
-    scores = policies.scores(asked.policy, values)
+    scores, figure = _scores_and_figures(asked, models)
     keys: list[NDArray[Any]] = [asked.board.tie_rank[models], -scores]
-    if asked.sort is not None:
-        keys.append(asked.board.figures(asked.sort, models, values.quality, asked.costs(models)))
+    if figure is not None:
+        keys.append(figure)
     order = np.lexsort(keys)
     models = models[order]
     return Block(models, scores[order], asked.board.catalog.provider_code[models])
+
+
+def _scores_and_figures(asked: Asked, models: Positions) -> tuple[Floats, Floats | None]:
+    values = asked.values(models)
+    scores = policies.scores(asked.policy, values)
+    if asked.sort is None:
+        return scores, None
+    return scores, asked.board.figures(asked.sort, models, values.quality, asked.costs(models))
 
 
 def _cut(block: Block, start: int, end: int) -> Block:

@@ -19,14 +19,25 @@ Test = Callable[[Asked, Few, Any], Mask]
 def passing(asked: Asked, few: Few, *, agent: bool) -> Mask:
     """Which of the candidates pass everything; the asking agent's list is looked at only if `agent`."""
     query, board = asked.query, asked.board
-    mask = few.among(query.model_type, partial(ready, board, query.model_type))
+    mask = few.masks.get(query.model_type)
+    if mask is None:
+        mask = few.among(query.model_type, partial(ready, board, query.model_type))
     if query.agent is not None or query.tenant is not None or query.role is not None:
         for name, words in groups(asked):
             if agent or name != "agent":
                 mask = mask & bits.among(words, few.models)
     for field, value in asked.limits:
-        mask = mask & _TESTS[field](asked, few, value)
+        mask = mask & passed(asked, few, field, value)
     return mask
+
+
+def passed(asked: Asked, few: Few, field: str, value: Any) -> Mask:
+    """Which of them pass one limit."""
+    way = COLUMNS.get(field)
+    if way is None:
+        return TESTS[field](asked, few, value)
+    name, is_most = way
+    return _below(asked, few.column(name), value) if is_most else _above(asked, few.column(name), value)
 
 
 def _named(asked: Asked, few: Few, keys: tuple[str, ...]) -> Mask:
@@ -35,19 +46,27 @@ def _named(asked: Asked, few: Few, keys: tuple[str, ...]) -> Mask:
 
 
 def _of_providers(asked: Asked, few: Few, names: tuple[str, ...]) -> Mask:
-    codes = asked.board.catalog.provider_codes
-    mask: Mask = few.provider == codes.get(names[0], -1) if names else np.zeros(len(few.models), dtype=np.bool_)
-    for name in names[1:]:
-        mask = mask | (few.provider == codes.get(name, -1))
+    key = ("providers", names)
+    mask = few.masks.get(key)
+    if mask is None:
+        codes = asked.board.catalog.provider_codes
+        mask = np.zeros(len(few.models), dtype=np.bool_)
+        for name in names:
+            mask |= few.provider == codes.get(name, -1)
+        few.keep(key, mask)
     return mask
 
 
 def _capable(asked: Asked, few: Few, needed: tuple[str, ...]) -> Mask:
     unknown = asked.query.allow_unknown
-    one, *more = [few.among((name, unknown), partial(LIMITS["need"].passing, asked, (name,))) for name in needed]
-    for mask in more:
-        one = one & mask
-    return one
+    passed = None
+    for name in needed:
+        mask = few.masks.get((name, unknown))
+        if mask is None:
+            mask = few.among((name, unknown), partial(LIMITS["need"].passing, asked, (name,)))
+        passed = mask if passed is None else passed & mask
+    assert passed is not None
+    return passed
 
 
 def _below(asked: Asked, column: Floats, bound: float) -> Mask:
@@ -58,14 +77,6 @@ def _below(asked: Asked, column: Floats, bound: float) -> Mask:
 def _above(asked: Asked, column: Floats, bound: float) -> Mask:
     mask: Mask = ~(column < bound) if asked.query.allow_unknown else column >= bound
     return mask
-
-
-def _at_most(name: str) -> Test:
-    return lambda asked, few, bound: _below(asked, few.column(name), bound)
-
-
-def _at_least(name: str) -> Test:
-    return lambda asked, few, bound: _above(asked, few.column(name), bound)
 
 
 def _price(asked: Asked, few: Few, most: tuple[float | None, float | None]) -> Mask:
@@ -86,7 +97,17 @@ def _cost(asked: Asked, few: Few, bound: float) -> Mask:
     return _below(asked, total, bound)
 
 
-_TESTS: dict[str, Test] = {
+# Limits that are a bound on one column: its name, and whether the bound is the most that passes.
+COLUMNS = {
+    "min_context": ("context", False),
+    "max_ttft_p95_ms": ("ttft_p95_ms", True),
+    "max_latency_p95_ms": ("latency_p95_ms", True),
+    "min_tps": ("tps_mean", False),
+    "max_failure_rate": ("failure_rate", True),
+    "min_quality": ("quality", False),
+    "min_samples": ("n", False),
+}
+TESTS: dict[str, Test] = {
     "allow": _named,
     "deny": lambda asked, few, keys: ~_named(asked, few, keys),
     "only": _of_providers,
@@ -95,13 +116,6 @@ _TESTS: dict[str, Test] = {
     "max_tier": lambda asked, few, tier: _below(asked, few.column("tier"), TIERS.index(tier)),
     "max_price": _price,
     "max_usd_per_query": _cost,
-    "min_context": _at_least("context"),
-    "max_ttft_p95_ms": _at_most("ttft_p95_ms"),
-    "max_latency_p95_ms": _at_most("latency_p95_ms"),
-    "min_tps": _at_least("tps_mean"),
-    "max_failure_rate": _at_most("failure_rate"),
-    "min_quality": _at_least("quality"),
-    "min_samples": _at_least("n"),
     "max_age_s": lambda asked, few, seconds: _above(asked, few.column("last_seen"), asked.now - seconds),
 }
-assert set(_TESTS) == set(LIMITS)
+assert {*TESTS, *COLUMNS} == set(LIMITS)

@@ -11,7 +11,7 @@ Publishers read back what they wrote with this same reader before they move the 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -71,7 +71,12 @@ def read_pointer(root: Path, pointer: str = "CURRENT") -> str:
 
 
 def read_published(
-    root: Path, pointer: str = "CURRENT", *, verify: bool = True, dictionaries: Sequence[str] = ()
+    root: Path,
+    pointer: str = "CURRENT",
+    *,
+    verify: bool = True,
+    dictionaries: Sequence[str] = (),
+    only: Collection[str] | None = None,
 ) -> Published:
     """Read the snapshot in force.
 
@@ -81,25 +86,33 @@ def read_published(
     name = read_pointer(root, pointer)
     for _ in range(_ATTEMPTS):
         try:
-            return read_snapshot(Path(root) / name, verify=verify, dictionaries=dictionaries)
+            return read_snapshot(Path(root) / name, verify=verify, dictionaries=dictionaries, only=only)
         except SnapshotUnreadable:
             previous, name = name, read_pointer(root, pointer)
             if name == previous:
                 raise
-    return read_snapshot(Path(root) / name, verify=verify, dictionaries=dictionaries)
+    return read_snapshot(Path(root) / name, verify=verify, dictionaries=dictionaries, only=only)
 
 
-def read_snapshot(directory: Path, *, verify: bool = True, dictionaries: Sequence[str] = ()) -> Published:
+def read_snapshot(
+    directory: Path,
+    *,
+    verify: bool = True,
+    dictionaries: Sequence[str] = (),
+    only: Collection[str] | None = None,
+) -> Published:
     """Read one snapshot directory whole, whether or not a pointer names it.
 
     With `verify`, each file's sha256 must be the recorded one; row counts are compared always. The bytes that were
     hashed are the bytes that are decoded: no path is opened twice. Columns named in `dictionaries` come dictionary-encoded
-    out of Parquet, which is quicker and smaller where texts repeat. Raises `SnapshotUnreadable`.
+    out of Parquet, which is quicker and smaller where texts repeat. `only` names the tables that are wanted, None: all. Raises
+    `SnapshotUnreadable`.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
     meta = {name: value for name, value in manifest.items() if name != "tables"}
-    entries, path, encoded = manifest["tables"], directory / MANIFEST, list(dictionaries)
+    path, encoded = directory / MANIFEST, list(dictionaries)
+    entries = {name: entry for name, entry in manifest["tables"].items() if only is None or name in only}
     return Published(meta, {name: _read_table(path, name, entry, verify, encoded) for name, entry in entries.items()})
 
 
@@ -118,11 +131,6 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         detail = f"the manifest is of snapshot {manifest.get('snapshot_id')!r}, not of {directory.name!r}"
         raise SnapshotUnreadable("corrupt", path, detail)
     return manifest
-
-
-def read_table(directory: Path, name: str) -> pa.Table:
-    """One table of one snapshot; raises `SnapshotUnreadable`, KeyError for a table that it has not."""
-    return _read_table(directory / MANIFEST, name, read_manifest(directory)["tables"][name], True, [])
 
 
 def _read_table(manifest: Path, name: str, entry: Any, verify: bool, dictionaries: list[str]) -> pa.Table:

@@ -4,11 +4,9 @@ Most questions are settled there. Where they are not, `walk` gives up, and sets 
 the same answer.
 """
 
-import numpy as np
-
-from . import bits, policies
+from . import bits, front, policies
 from .asked import Asked
-from .board import FIRST, remember
+from .board import remember
 from .choice import Choice, loss
 from .experience import Patch
 from .few import Few
@@ -18,58 +16,78 @@ from .ties import ROUNDING, SQRT_TAU
 
 _MEMBERS = 2_048  # an agent's list as long as that is put in order by itself
 _BAND = 8  # so many may tie with the best
-_HITS = 16  # so many that pass are looked at, and as many more as are to be named
+_NEAR = 4  # so many that pass are looked at first; they are nearly always enough
+_HITS = 16  # and then so many, and as many more as are to be named
 Ranked = tuple[int, float, int]  # a model, its score, its provider
 
 
 def walk(asked: Asked) -> Choice | None:
     """The choice, or None where this way does not lead to it."""
+    if asked.query.agent is not None and len(asked.members.models) <= _MEMBERS:
+        return _of_agent(asked)
     own = asked.patch
     if not asked.is_stored or (asked.sort is not None and (own is not None or asked.is_by_tokens)):
         return None
-    few, of_agent = _candidates(asked)
-    mask = passing(asked, few, agent=not of_agent)
-    if own is not None:
-        mask = mask & ~bits.among(own.words, few.models)
-    places = mask.nonzero()[0]
+    few = asked.ranking.first
+    fitting = front.fitting(asked, few)
+    if own is None:
+        return _first(asked, few, fitting)
+    fitting &= ~front.as_number(bits.among(own.words, few.models))
+    hits, is_whole = _ranked(few, fitting, _HITS + asked.query.top)
+    hits = _merged(asked, own, hits, is_whole=is_whole)
+    return _chosen(asked, hits, None, is_whole=is_whole)
+
+
+def _of_agent(asked: Asked) -> Choice | None:
+    """Among all that an agent may use, which are few; None where none of them passes."""
+    few = asked.members_side_by_side
+    models = few.models[passing(asked, few, agent=False)]
+    if not len(models):
+        return None
+    block = in_order(asked, models)
     most = _HITS + asked.query.top
-    is_whole = few.is_whole and len(places) <= most
-    places = places[:most]
-    columns = (few.models[places].tolist(), few.scores[places].tolist(), few.provider[places].tolist())
-    hits: list[Ranked] = list(zip(*columns, strict=True))
-    floor = few.floors.item(places.item(0)) if few.floors is not None and hits else None
-    if own is not None:
-        best = hits[:1]
-        hits = _merged(asked, own, hits, is_whole=is_whole)
-        floor = floor if hits[:1] == best else None
-    return _chosen(asked, hits, floor, is_whole=is_whole) if hits else None
+    columns = (block.models[:most].tolist(), block.scores[:most].tolist(), block.providers[:most].tolist())
+    return _chosen(asked, list(zip(*columns, strict=True)), None, is_whole=len(models) <= most)
 
 
-def _candidates(asked: Asked) -> tuple[Few, bool]:
-    """The models to look at, and whether they are the agent's own list."""
-    query, ranking, board = asked.query, asked.ranking, asked.board
-    if query.agent is None:
-        return ranking.first, False
-    key = (*asked.kind_of_question(), asked.sort, query.agent, query.tenant)
-    found = board.lists.get(key)
-    if found is None:
-        places = ranking.place[board.members_of(query.agent, query.tenant).models]
-        if len(places) > _MEMBERS:
-            return ranking.first, False
-        is_whole = len(places) <= FIRST
-        if not is_whole:
-            places.partition(FIRST)
-            places = places[:FIRST]
-        places.sort()
-        models = ranking.order[places].astype(np.intp)
-        found = Few(board, asked.view, models, ranking.score[places], is_whole=is_whole)
-        remember(board.lists, key, found, 2_048)
-    return found, True
+def _first(asked: Asked, few: Few, fitting: int) -> Choice | None:
+    """Among the first of the order, where nobody knows any of them better than everyone."""
+    if not fitting:
+        return None
+    floor = None if few.floors is None else few.floors.item((fitting & -fitting).bit_length() - 1)
+    most, hits = _HITS + asked.query.top, list[Ranked]()
+    for number in (_NEAR, most):
+        hits, is_whole = _ranked(few, fitting, number)
+        choice = _chosen(asked, hits, floor, is_whole=is_whole)
+        if choice is not None:
+            return choice
+        if len(hits) < number:
+            break
+    ranking = asked.ranking
+    if few.is_whole or len(hits) >= most:
+        return None
+    later = asked.later_side_by_side
+    hits += _ranked(later, front.as_number(passing(asked, later, agent=True)), most)[0]
+    return _chosen(asked, hits, floor, is_whole=ranking.is_whole and len(hits) < most)
+
+
+def _ranked(few: Few, fitting: int, most: int) -> tuple[list[Ranked], bool]:
+    """The first of them, and whether there are no others."""
+    hits, best = list[Ranked](), few.best
+    while fitting and len(hits) < most:
+        lowest = fitting & -fitting
+        fitting ^= lowest
+        place = lowest.bit_length() - 1
+        if place < len(best):
+            hits.append(best[place])
+        else:
+            hits.append((few.models.item(place), few.scores.item(place), few.provider.item(place)))
+    return hits, few.is_whole and not fitting
 
 
 def _merged(asked: Asked, own: Patch, hits: list[Ranked], *, is_whole: bool) -> list[Ranked]:
     """With those that the agent or tenant knows better, at their own scores; cut where others might come between."""
-    key = (*asked.kind_of_question(), asked.query.agent, asked.query.tenant)
+    key = (asked.policy.key, asked.task, asked.query.domain, asked.query.agent, asked.query.tenant)
     few = asked.board.patched.get(key)
     if few is None:
         block = in_order(asked, own.models)
@@ -88,6 +106,8 @@ def _merged(asked: Asked, own: Patch, hits: list[Ranked], *, is_whole: bool) -> 
 
 
 def _chosen(asked: Asked, hits: list[Ranked], floor: float | None, *, is_whole: bool) -> Choice | None:
+    if not hits:
+        return None
     band = 1
     if asked.sort is None:
         if floor is None:
@@ -124,9 +144,9 @@ def _settled(asked: Asked, band: list[Ranked]) -> tuple[int, float]:
     """Where the cheapest of those stands that tie with the best, and the expected loss of taking it."""
     best, score, _ = band[0]
     paid, known = asked.cost(best), None
-    for cost, place in sorted([(asked.cost(hit[0]), place) for place, hit in enumerate(band)]):
-        if not cost < paid:
-            break
+    cheaper = [(cost, place) for place, hit in enumerate(band) if (cost := asked.cost(hit[0])) < paid]
+    cheaper.sort()
+    for _, place in cheaper:
         known = asked.known(best) if known is None else known
         lost = loss(asked, known, band[place][0], score - band[place][1])
         if lost is not None:

@@ -4,14 +4,14 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from analytics.lake import Lake
-from analytics.routing.published import read_manifest, read_table
+from analytics.routing.published import read_manifest, read_snapshot
 from analytics.scoring import days as day_tables
 from analytics.scoring.checks import run_checks
 from analytics.scoring.history import HISTORY, TOTALS, history
@@ -34,13 +34,17 @@ PUBLISHED = (
     "daily_aggregates",
     "model_totals",
     "model_performance_history",
+    "hourly_trends",
+    "error_breakdown",
+    "organization_daily",
+    "price_history",
     "left_out",
     "unknown_models",
 )
 POINTERS = {False: "CURRENT", True: "CURRENT-simulated"}
 _BY_WINDOW = "model_metrics_by_window"
 _OWN = frozenset({_BY_WINDOW, HISTORY})  # made by ways of their own: their SQL says what they must come to
-_DIMENSIONS = ("catalog", "task_domains")
+_DIMENSIONS = ("catalog", "task_domains", "providers", "models", "prices")
 _ENGINE = 1  # raised when arrays come to mean something else
 
 
@@ -149,7 +153,7 @@ class _Tables(Mapping[str, pa.Table]):
         if isinstance(given, pa.Table):
             return given
         if self._snapshot is not None:
-            return read_table(self._snapshot, name)
+            return read_snapshot(self._snapshot, only=[name]).tables[name]
         return pa.concat_tables(part.make() for part in given)
 
     def __iter__(self) -> Iterator[str]:
@@ -261,6 +265,9 @@ class _Run:
     def _of_all_days(self, name: str) -> pa.Table:
         state = self.work.state
         files = state.tables.get(name, {})
+        if name in day_tables.RECENT:
+            first = f"{self._as_of - timedelta(days=day_tables.RECENT[name]):%Y-%m-%d}"
+            files = {day: file for day, file in files.items() if day >= first[: len(day)]}
         found = [day_tables.read(state.directory, files[day]) for day in sorted(files)]
         return pa.concat_tables(found or [day_tables.empty(name)])
 

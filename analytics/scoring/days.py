@@ -21,8 +21,10 @@ from analytics.scoring.rings import HOUR_US, moment_of
 from analytics.scoring.state import StateDamaged
 from analytics.scoring.tables import compute, scoring_sql
 
-DAY_TABLES = ("hourly_usage", "daily_totals")
+DAY_TABLES = ("hourly_usage", "daily_totals", "hourly_totals", "daily_errors", "daily_organizations")
 WHOLE = frozenset({"hourly_usage"})  # so small that all its days are one file, `all`
+MONTHLY = frozenset({"daily_organizations"})  # small enough that a month is one file
+RECENT = {"hourly_totals": 7, "daily_errors": 7, "daily_organizations": 90}  # days before today that marts read of them
 _NUMBERS = (
     *(f"{metric}_ticks" for metric in METRICS), "input_tokens", "output_tokens", "cost_nanos", "confidence_micros", "status_code",
 )  # fmt: skip
@@ -97,7 +99,7 @@ class DayTables:
             return [("all", table)]
         first = grain(name)[0]
         self._engine.register("parts", table)
-        day = f"cast({first} as date)::varchar"
+        day = f"strftime(cast({first} as date), '{'%Y-%m' if name in MONTHLY else '%Y-%m-%d'}')"
         days = duck.select(self._engine, f"select distinct {day} as day from parts order by day", {})  # noqa: S608  # ours
         sql = f"select * from parts where {day} = $day"  # noqa: S608  # names are of our own SQL files
         return [(day, duck.select(self._engine, sql, {"day": day})) for day in days.column("day").to_pylist()]

@@ -39,6 +39,13 @@ def needed(targets: Iterable[str], given: Iterable[str]) -> list[str]:
     return order
 
 
+@cache
+def sources(target: str) -> frozenset[str]:
+    """The lake's tables that a scoring table rests on."""
+    files = scoring_sql()
+    return frozenset(read for name in needed((target,), ()) for read in duck.tables_read(files[name])) - files.keys()
+
+
 def compute(targets: Sequence[str], inputs: Mapping[str, pa.Table], values: Mapping[str, Any]) -> dict[str, pa.Table]:
     """The `targets` as Arrow tables, computed from `inputs` with `values` bound; tables on the way are computed too."""
     files = scoring_sql()

@@ -38,7 +38,7 @@ def query(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Ask a ready question of the lake."""
+    """Ask a ready question of the lake and the newest scores."""
     from analytics.lake import Lake
     from analytics.queries import list_queries, run_query
 
@@ -52,7 +52,8 @@ def query(
             render.show_rows(None, rows, "There are no ready queries.")
         return
     parameters = dict(_parameter(text) for text in param or [])
-    found = run_query(Lake(load_settings().home.lake), name, parameters=parameters)
+    home = load_settings().home
+    found = run_query(Lake(home.lake), name, parameters=parameters, scoring=home.scoring)
     _say_left_out(loads(found.schema.metadata[b"left_out"]))
     answer = found.to_pylist()
     if json:

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,15 @@ from flows.settings import load_settings
 from flows.warehouse import make_store, open_store
 
 _POOL = "local"  # of prefect.yaml; `prefect deploy --all` takes no other
+
+
+class _Prunable(StrEnum):
+    """The tables whose rows grow old."""
+
+    RESULTS = "benchmark_results"
+    REQUESTS = "request_events"
+    FEEDBACK = "feedback_events"
+
 
 db = typer.Typer(no_args_is_help=True, help="The store: migrate, check, restore.")
 
@@ -39,6 +49,7 @@ def prune(
     older_than: Annotated[
         int | None, typer.Option(metavar="DAYS", min=1, max=36_500, help="Default: the configured retention.")
     ] = None,
+    table: Annotated[list[_Prunable] | None, typer.Option(metavar="TABLE", help="Only this one; repeatable.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and delete nothing.")] = False,
     json: Json = False,
 ) -> None:
@@ -46,17 +57,20 @@ def prune(
     from flows.jobs.prune import run_prune
 
     settings = load_settings()
+    tables = tuple(one.value for one in table or ())
     report = run_job(
-        settings, "prune", lambda: asyncio.to_thread(run_prune, settings, older_than_days=older_than, dry_run=dry_run)
+        settings,
+        "prune",
+        lambda: asyncio.to_thread(run_prune, settings, older_than_days=older_than, tables=tables, dry_run=dry_run),
     )
     if json:
         render.show_json(report.to_dict())
     else:
-        render.show_table(None, ("table", "rows"), report.removed.items())
+        render.show_table(None, ("place", "table", "before", "rows"), report.lines())
     for problem in report.problems:
         render.say(f"Left alone, store and lake are not the same: {problem}.")
     verb = "would leave" if dry_run else "left"
-    render.say(f"{sum(report.removed.values())} rows from before {report.before} {verb} the store.")
+    render.say(f"{sum(report.removed.values())} rows {verb} the store.")
 
 
 @db.command("migrate")

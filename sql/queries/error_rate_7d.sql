@@ -1,12 +1,13 @@
 -- share of failed and incomplete requests by provider over the last 7 days
 -- window: 7 days
+-- The hour that lies 7 days back is there whole.
 select
     provider,
     is_simulated,
-    count(*) as requests,
-    count(*) filter (where outcome <> 'ok') as errors,
-    count(*) filter (where outcome <> 'ok') / count(*) as error_rate
-from benchmark_results
-where outcome not in ('aborted', 'skipped') and created_at > $since and created_at <= $as_of
+    cast(sum(requests) as bigint) as requests,
+    cast(sum(errors) as bigint) as errors,
+    sum(errors) / sum(requests) as error_rate
+from hourly_trends
+where source = 'benchmark' and hour >= date_trunc('hour', $since) and hour <= $as_of
 group by provider, is_simulated
 order by provider, is_simulated

@@ -1,14 +1,14 @@
 -- mean latency, time to first token and speed by hour (UTC) and provider over the last 7 days, successful requests only
 -- window: 7 days
+-- The hour that lies 7 days back is there whole.
 select
-    date_trunc('hour', created_at) as hour,
+    hour,
     provider,
     is_simulated,
-    count(*) as requests,
-    avg(total_latency_ms) as latency_ms,
-    avg(ttft_ms) as ttft_ms,
-    avg(tps) filter (where token_source = 'provider') as tps
-from benchmark_results
-where outcome = 'ok' and created_at > $since and created_at <= $as_of
-group by date_trunc('hour', created_at), provider, is_simulated
+    succeeded as requests,
+    latency_ms,
+    ttft_ms,
+    tps
+from hourly_trends
+where source = 'benchmark' and succeeded > 0 and hour >= date_trunc('hour', $since) and hour <= $as_of
 order by hour, provider, is_simulated

@@ -1,4 +1,5 @@
--- one row per message_id, user_id, feedback_type, is_simulated: the newest opinion of one day
+-- one row per feedback event of one day that is not left out: an opinion, in millionths
+-- All of a day are kept: which of them is the newest depends on as_of, and a day is computed once.
 -- A rating is a whole number of millionths, so that means do not depend on the order of adding.
 select
     message_id,
@@ -14,5 +15,4 @@ select
     id
 from ratings
 where left_out is null
-qualify row_number() over (partition by message_id, user_id, feedback_type, is_simulated order by created_at desc, id desc) = 1
-order by message_id, user_id, feedback_type, is_simulated
+order by message_id, user_id, feedback_type, is_simulated, created_at, id

@@ -118,25 +118,38 @@ rated_or_not as (
     left join records as m on p.model = m.model
 ),
 
--- One cell in twenty may be a speciality, 0.2 and more away from what anything broader says: the likelier that is, given
--- the ratings, the less the broader evidence counts (a prior of two normals, its variance averaged over the two).
+-- A cell may be a speciality, 0.25 above or below what anything broader says, give or take 0.1 (specialities.sql): the likelier
+-- that is, given its ratings, the further the broader evidence gives way to it, and the less that counts.
 surprising as (
     select
-        *,
-        1 / own_precision + 1 / broad_precision as usual_variance,
-        1 / own_precision + 1 / broad_precision + 0.04 as special_variance,
-        pow(own_mean - broad_mean, 2) as squared
-    from rated_or_not
-    where own_precision > 0 and breadth = 'task'
+        r.model,
+        r.task_type,
+        r.own_mean - r.broad_mean as surprise,
+        1 / r.own_precision + 1 / r.broad_precision as usual_variance,
+        s.above,
+        s.below
+    from rated_or_not as r
+    cross join specialities as s
+    where r.own_precision > 0 and r.breadth = 'task'
+),
+
+likely as (
+    select
+        model,
+        task_type,
+        (1 - above - below) * exp(-0.5 * surprise * surprise / usual_variance) / sqrt(usual_variance) as like_most,
+        above * exp(-0.5 * pow(surprise - 0.25, 2) / (usual_variance + 0.01)) / sqrt(usual_variance + 0.01) as far_above,
+        below * exp(-0.5 * pow(surprise + 0.25, 2) / (usual_variance + 0.01)) / sqrt(usual_variance + 0.01) as far_below
+    from surprising
 ),
 
 doubted as (
     select
         model,
         task_type,
-        1 / (1 + 19 * sqrt(special_variance / usual_variance) * exp(squared / 2 * (1 / special_variance - 1 / usual_variance)))
-            as is_special
-    from surprising
+        (far_above + far_below) / (like_most + far_above + far_below) as is_special,
+        0.25 * (far_above - far_below) / (like_most + far_above + far_below) as moved
+    from likely
 ),
 
 everyone as (
@@ -144,8 +157,9 @@ everyone as (
         r.* replace (
             case
                 when d.model is null then r.broad_precision
-                else 1 / (1 / r.broad_precision + d.is_special * 0.04)
-            end as broad_precision
+                else 1 / (1 / r.broad_precision + d.is_special * 0.0725 - d.moved * d.moved)
+            end as broad_precision,
+            r.broad_mean + coalesce(d.moved, 0.0) as broad_mean
         )
     from rated_or_not as r
     left join doubted as d on r.breadth = 'task' and r.model = d.model and r.task_type = d.task_type
@@ -257,7 +271,7 @@ estimated as (
         (group_precision * group_mean + parent_precision * parent_mean) / (group_precision + parent_precision) as mean,
         case group_breadth when 'tenant' then 'tenant_ratings' else 'agent_ratings' end as own_basis,
         case
-            when colleague_precision > broad_precision + other_precision then 'tenant_ratings'
+            when colleague_precision > outer_precision then 'tenant_ratings'
             when other_precision > broad_precision then 'ratings'
             when graded_precision > level_precision then 'domain_benchmarks'
             when record_share > 0.5 then 'overall'

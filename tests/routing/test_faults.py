@@ -427,17 +427,18 @@ def test_the_memory_of_questions_is_bounded(tmp_path: Path) -> None:
     lookup = Lookup.open(tmp_path, watch=False)
     for n in range(5_000):
         lookup.route(RouteQuery(min_context=n))
+        lookup.route(RouteQuery(min_context=n))
     board = lookup._state.board
     assert board is not None
     assert 0 < len(board.settled) <= 4_096
     for n in range(4_200):
         assert lookup.route(RouteQuery(task=f"task {n}")).reasons
-    assert 0 < len(board.told) <= 4_096
-    assert 0 < len(board.named) <= 4_096
-    small = dataclasses.replace(board, rankings={}, cache_bytes=0)
+    assert 0 < len(board.kinds) <= 1_000
+    assert all(len(kind.told) <= 16 and len(kind.named) <= 64 for kind in board.kinds.values())
+    small = dataclasses.replace(board, kinds={}, cache_bytes=0)
     for n in range(100):
         small.ranking(board.catalog.policies.active(RouteQuery()).policy, None, f"task {n}", None)
-    assert 0 < len(small.rankings) <= 16
+    assert 0 < len(small.kinds) <= 16
 
 
 def test_two_hundred_kinds_of_damage_raise_nothing(tmp_path: Path) -> None:

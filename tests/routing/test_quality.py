@@ -19,11 +19,19 @@ _SPEC.loader.exec_module(quality)
 compare, generated, read_outcomes = quality.compare, quality.generated, quality.read_outcomes
 
 
-@pytest.mark.parametrize("shape", ["binary", "noisy"])
+@pytest.mark.parametrize("shape", ["binary", "noisy", "ties", "specialists"])
 def test_learned_loses_less_than_raw_means_and_any_single_model(shape: str) -> None:
-    runs = [compare(generated(shape, 10, seed), seed) for seed in range(2)]
-    lost = {name: np.mean([run[name]["regret"] for run in runs]) for name in runs[0] if name != "sweep"}
+    runs = [compare(generated(shape, 10, seed), seed) for seed in (100, 101, 102)]
+    lost = {name: np.mean([run[name]["regret"] for run in runs]) for name in runs[0]}
     assert min(lost, key=lambda name: lost[name]) == "learned", lost
+
+
+def test_every_policy_is_swept_from_quality_to_price() -> None:
+    found = compare(generated("specialists", 30, 100))
+    assert found["single"]["area"] == pytest.approx(0, abs=0.01)
+    assert found["learned"]["area"] > found["default"]["area"] > found["single"]["area"]
+    assert found["cheapest"]["area"] < 0
+    assert 0 < found["learned"]["saving"] < 1
 
 
 def test_a_shuffled_base_washes_out_as_outcomes_grow() -> None:

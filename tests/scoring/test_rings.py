@@ -28,12 +28,20 @@ TABLES = (
     "left_out",
     "model_totals",
     "model_performance_history",
+    "hourly_trends",
+    "error_breakdown",
+    "organization_daily",
+    "price_history",
 )
 PUBLISHED_BY = {
     "daily_aggregates": ["date"],
     "left_out": ["source", "reason"],
     "model_totals": ["model"],
     "model_performance_history": ["model", "domain", "date"],
+    "hourly_trends": ["hour", "source", "provider"],
+    "error_breakdown": ["date", "source", "provider", "model", "outcome", "error_type", "status_code"],
+    "organization_daily": ["date", "tenant_id"],
+    "price_history": ["price_id"],
 }
 ODD = (1e308, 0.0, 0.004, 1e-300, 1e8, 1e8 + 1)
 
@@ -67,6 +75,7 @@ class House:
             "benchmark_id": pick([None, "q"]), "correct": pick([None, True, False]), "total_latency_ms": self.measure(),
             "ttft_ms": self.measure(), "tps": self.measure(), "inter_token_p50_ms": self.measure(), "cost_usd": pick([None, 0.1, 1e-9, 3.3]),
             "token_source": pick(["provider", "estimated"]), "created_at": self.moment(), "confidence": pick([None, 0.5, 0.25]),
+            "error_type": pick([None, "server", "tls"]), "status_code": pick([None, 500, 429]),
         }  # fmt: skip
 
     def request(self) -> dict[str, Any]:
@@ -75,6 +84,7 @@ class House:
             model=pick(["aurora/small", "mystery"]), is_simulated=pick([False, False, True]), domain=pick([None, "math"]),
             task_type=pick([None, "code", "chat"]), success=pick([True, True, False]), latency_ms=self.measure(),
             cache_hit=pick([None, False, True]), created_at=self.moment(), tokens_input=pick([None, 3, 10**12 + 1, 7]),
+            tenant_id=pick([None, "acme", "globex"]), error_type=pick([None, "timeout"]), cost=pick([None, 0.5, 1e-9]),
         )  # fmt: skip
 
     def measure(self) -> float | None:

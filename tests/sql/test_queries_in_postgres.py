@@ -1,4 +1,4 @@
-"""Every ready query answers over the lake what PostgreSQL answers by SQL of its own on the rows that the lake was made of.
+"""Every ready query answers over the lake and its scores what PostgreSQL answers by SQL of its own on the rows that the lake was made of.
 
 The question's other text is `postgres_queries/<name>.sql`, written for PostgreSQL's tables and views and by other means where there are
 some; its values are bound as `%(as_of)s`.
@@ -20,6 +20,7 @@ from supabase_project import Projects
 
 from analytics.lake import Lake
 from analytics.queries import list_queries, run_query
+from analytics.scoring import score
 from analytics.store import new_id, stable_id, to_text
 from analytics.store.supabase import SupabaseStore
 
@@ -93,7 +94,7 @@ def measurements(dice: random.Random, runs: Rows) -> Rows:
             result(
                 dice.choice(runs), id=str(UUID(int=dice.getrandbits(128), version=4)), created_at=moment, outcome=outcome, success=good,
                 provider=key, model=f"{key}/{name}", is_simulated=key.startswith("sim-"), domain=dice.choice(("math", None)),
-                status_code=200 if good else dice.choice((500, None)), error_type=None if good else "server",
+                status_code=200 if good else dice.choice((500, None)), error_type=None if good else dice.choice(("server", "tls")),
                 ttft_ms=dice.choice((None, dice.expovariate(0.01))) if good else None, tps=dice.random() * 90 if good else None,
                 total_latency_ms=dice.expovariate(0.001) if outcome in {"ok", "failed"} else None,
                 token_source=dice.choice(("provider", "estimated", None)), output_tokens=dice.randrange(500) if good else None,
@@ -155,6 +156,7 @@ def both(projects: Projects, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         store.delete("runs", [runs[-1]["id"]])  # after the lake had its results
         extracted = lake.extract(store)
         assert extracted.rows["tombstones"] == 1
+        score(lake, lake.directory.with_name("scoring"), NOW)
         yield Both(lake, project.db_url, {"run_id": runs[0]["id"], "provider": "aurora", "model": "LLAMA-3.1"})
 
 

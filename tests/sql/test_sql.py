@@ -47,7 +47,8 @@ def _run(target: str, inputs: dict[str, pa.Table], params: dict[str, Any]) -> pa
     queries = {query.name: query for query in list_queries()}
     if target in queries:
         since = None if queries[target].window is None else params["as_of"] - queries[target].window
-        return _select(queries[target].sql, inputs, {**params, "since": since})
+        marts = compute(sorted(duck.tables_read(queries[target].sql) - set(inputs)), inputs, params)
+        return _select(queries[target].sql, inputs | marts, {**params, "since": since})
     if target in scoring_sql():
         return compute([target], inputs, params)[target]
     sql = sqlfiles.files("checks")[target].read_text()

@@ -13,6 +13,7 @@ from analytics import duck
 from analytics.errors import BadRows, UnknownName
 from analytics.lake import Lake
 from analytics.queries import list_queries, run_query
+from analytics.scoring import score
 from analytics.store import SqliteStore
 
 AS_OF = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
@@ -39,9 +40,10 @@ def test_every_query_runs_on_an_empty_and_on_a_filled_lake(store: SqliteStore, l
     values = {"model": "small", "provider": "aurora", "run_id": one["id"]}
     given = {parameter: values[parameter] for parameter in query.parameters}
     assert run_query(lake, name, AS_OF, given).num_rows == 0
-    store.land_results([one], [result(one)])
+    store.land_results([one], [result(one), result(one, outcome="failed", success=False, error_type="server")])
     store.write("request_events", a_steady_week_and_a_slow_day())
     lake.extract(store)
+    score(lake, lake.directory.with_name("scoring"), AS_OF)
     assert run_query(lake, name, AS_OF, given).num_rows >= 1
 
 
@@ -127,3 +129,25 @@ def test_sql_that_does_not_parse_is_refused() -> None:
 
 def test_a_parameter_in_a_comment_is_none() -> None:
     assert duck.parameters("-- $a\nselect $b_c -- $d") == {"b_c"}
+
+
+def test_what_was_published_answers_and_a_damaged_snapshot_is_named(store: SqliteStore, lake: Lake) -> None:
+    """Of simulated evidence too; a snapshot that cannot be read is left out, and said."""
+    one, two = run(is_simulated=False), run(is_simulated=True)
+    store.land_results([one, two], [result(one, is_simulated=False), result(two, is_simulated=True)])
+    lake.extract(store)
+    scoring = lake.directory.with_name("elsewhere")
+    report = score(lake, scoring, AS_OF)
+    assert run_query(lake, "error_rate_7d", AS_OF).num_rows == 0, "nothing was published beside the lake"
+    answer = run_query(lake, "error_rate_7d", AS_OF, scoring=scoring)
+    assert answer["is_simulated"].to_pylist() == [False, True]
+    (scoring / report.snapshots["real"] / "hourly_trends.parquet").write_bytes(b"spoiled")
+    answer = run_query(lake, "error_rate_7d", AS_OF, scoring=scoring)
+    assert answer["is_simulated"].to_pylist() == [True]
+    assert "hourly_trends.parquet" in json.loads(answer.schema.metadata[b"left_out"])[0]
+
+
+def test_prices_are_told_before_anything_was_measured(store: SqliteStore, lake: Lake) -> None:
+    lake.extract(store)
+    assert score(lake, lake.directory.with_name("scoring"), AS_OF).snapshots == {}
+    assert run_query(lake, "price_history_30d", AS_OF)["model"].to_pylist() == ["aurora/small"]

@@ -1,5 +1,6 @@
 """Scoring from a real store to a published snapshot."""
 
+import math
 import random
 import statistics
 import subprocess
@@ -248,6 +249,34 @@ def test_a_failing_check_names_itself_and_the_rows(bench: Bench) -> None:
     doubled = tables | {"routing_scores": pa.concat_tables([tables["routing_scores"]] * 2)}
     with pytest.raises(CheckFailed, match=r"routing_scores_have_one_row_each.*aurora/small"):
         run_checks(doubled, {})
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "check"),
+    [
+        ("hourly_trends", "latency_ms", math.nan, "marts_are_plausible"),
+        ("hourly_trends", "total_cost", -1.0, "marts_are_plausible"),
+        ("organization_daily", "errors", 10**6, "marts_are_plausible"),
+        ("error_breakdown", "error_rate", math.inf, "marts_are_plausible"),
+        ("hourly_trends", None, None, "marts_have_one_row_each"),
+        ("error_breakdown", None, None, "marts_have_one_row_each"),
+        ("organization_daily", None, None, "marts_have_one_row_each"),
+        ("price_history", None, None, "marts_have_one_row_each"),
+    ],
+)
+def test_a_mart_that_cannot_be_is_not_published(
+    bench: Bench, table: str, column: str | None, value: float | None, check: str
+) -> None:
+    """A figure that no requests have, or (`column` None) a row that is there twice."""
+    bench.land([{"outcome": "failed", "success": False}])
+    bench.store.write("request_events", [request(is_simulated=False, cost=0.5)])
+    bench.refresh()
+    tables = bench.tables()
+    rows = tables[table].to_pylist()
+    assert rows
+    made = rows * 2 if column is None else [row | {column: value} for row in rows]
+    with pytest.raises(CheckFailed, match=check):
+        run_checks(tables | {table: pa.Table.from_pylist(made, schema=tables[table].schema)}, {})
 
 
 def test_every_check_states_its_severity_and_claim() -> None:
