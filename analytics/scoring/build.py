@@ -1,6 +1,5 @@
 """From the lake to published scores: what is new is added to the sums, what it touched is scored again, checked, and published."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +22,7 @@ from analytics.scoring.reading import Corrections
 from analytics.scoring.refresh import Work, rebuild, refresh
 from analytics.scoring.rings import hour_of
 from analytics.scoring.state import State, StateDamaged
-from analytics.scoring.tables import compute, needed, scoring_sql
+from analytics.scoring.tables import compute
 from analytics.scoring.windows import totals
 
 PUBLISHED = (
@@ -45,7 +44,6 @@ POINTERS = {False: "CURRENT", True: "CURRENT-simulated"}
 _BY_WINDOW = "model_metrics_by_window"
 _OWN = frozenset({_BY_WINDOW, HISTORY})  # made by ways of their own: their SQL says what they must come to
 _DIMENSIONS = ("catalog", "task_domains", "providers", "models", "prices")
-_ENGINE = 1  # raised when arrays come to mean something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +193,7 @@ class _Run:
 
     def score(self, *, full: bool) -> dict[bool, dict[str, Given]]:
         """The tables of each kind that has anything to say; raises `StateDamaged` unless everything is made anew (`full`)."""
-        place, program, hour = self.directory / "state", _program(), hour_of(self._as_of)
+        place, program, hour = self.directory / "state", day_tables.program(), hour_of(self._as_of)
         before = -1
         if full:
             corrections = Corrections(self._deleted, self._given["repricings"])
@@ -281,13 +279,6 @@ class _Run:
         # What did not change was checked when it was computed.
         self.to_check[kind] = {**made, _BY_WINDOW: computed.by_window(kind, changed=True)}
         return {**made, _BY_WINDOW: computed.by_window(kind), HISTORY: parts}
-
-
-def _program() -> str:
-    """A digest of the rules by which rows become sums."""
-    files = scoring_sql()
-    rules = [files[name] for name in needed(["events", *day_tables.DAY_TABLES], ())]
-    return hashlib.sha256("".join([str(_ENGINE), *rules]).encode()).hexdigest()
 
 
 def _has(table: pa.Table, kind: bool) -> bool:

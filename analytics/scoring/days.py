@@ -6,6 +6,7 @@ A table is a file of `sql/scoring`: a SELECT over `events` whose first line name
 
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from analytics.lake.schema import TIME
 from analytics.scoring.reading import METRICS, OUTCOMES, Numbers, Rows, Texts
 from analytics.scoring.rings import HOUR_US, moment_of
 from analytics.scoring.state import StateDamaged
-from analytics.scoring.tables import compute, scoring_sql
+from analytics.scoring.tables import compute, needed, scoring_sql
 
 DAY_TABLES = ("hourly_usage", "daily_totals", "hourly_totals", "daily_errors", "daily_organizations")
 WHOLE = frozenset({"hourly_usage"})  # so small that all its days are one file, `all`
@@ -28,9 +29,17 @@ RECENT = {"hourly_totals": 7, "daily_errors": 7, "daily_organizations": 90}  # d
 _NUMBERS = (
     *(f"{metric}_ticks" for metric in METRICS), "input_tokens", "output_tokens", "cost_nanos", "confidence_micros", "status_code",
 )  # fmt: skip
+_ENGINE = 1  # raised when arrays come to mean something else
 _FOLD_AT = 400_000  # rows of contributions that are held before they are added up
 
 Files = dict[str, dict[str, str]]  # table -> day -> name of the file, which begins with the sha256 of its content
+
+
+def program() -> str:
+    """A digest of the rules by which rows become sums."""
+    files = scoring_sql()
+    rules = [files[name] for name in needed(["events", *DAY_TABLES], ())]
+    return hashlib.sha256("".join([str(_ENGINE), *rules]).encode()).hexdigest()
 
 
 def grain(table: str) -> list[str]:
@@ -57,6 +66,16 @@ class DayTables:
             if sum(part.num_rows for part in parts) > _FOLD_AT:
                 self._parts[name] = [self._folded(name, parts)]
         self._engine.unregister("events")
+
+    def add_tables(self, tables: Mapping[str, pa.Table]) -> None:
+        """Add what `folded` gave; of a table or column that there was not yet, nothing."""
+        for name, table in tables.items():
+            if name in self._parts:
+                self._parts[name].append(_conformed(name, table))
+
+    def folded(self) -> dict[str, pa.Table]:
+        """What was added so far, by table."""
+        return {name: self._folded(name, parts) for name, parts in self._parts.items() if parts}
 
     def write(self, directory: Path, old: Files) -> tuple[Files, dict[str, list[str]]]:
         """The files of all days as they are now, and the days of each table that changed; raises `StateDamaged`."""
@@ -103,6 +122,18 @@ class DayTables:
         days = duck.select(self._engine, f"select distinct {day} as day from parts order by day", {})  # noqa: S608  # ours
         sql = f"select * from parts where {day} = $day"  # noqa: S608  # names are of our own SQL files
         return [(day, duck.select(self._engine, sql, {"day": day})) for day in days.column("day").to_pylist()]
+
+
+def _conformed(name: str, table: pa.Table) -> pa.Table:
+    columns = []
+    for field in empty(name).schema:
+        if field.name in table.column_names:
+            columns.append(table.column(field.name).cast(field.type))
+        elif field.name in grain(name):
+            columns.append(pa.nulls(table.num_rows, field.type))
+        else:
+            columns.append(pa.repeat(pa.scalar(0), table.num_rows).cast(field.type))
+    return pa.Table.from_arrays(columns, schema=empty(name).schema)
 
 
 def read(directory: Path, file: str) -> pa.Table:

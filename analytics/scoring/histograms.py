@@ -59,6 +59,12 @@ def _middles() -> Floats:
 _MIDDLES = _middles()
 
 
+def cell_of(metric: Ints, bucket: Ints) -> Ints:
+    """The cell of each bucket of each metric, -1 outside the dense ones."""
+    first, last = (np.array([_DENSE[name][end] for name in METRICS])[metric] for end in (0, 1))
+    return np.where((bucket >= first) & (bucket <= last), bucket + _OFFSETS[metric] - first, -1)
+
+
 def cells(rows: Rows, metric: int) -> tuple[npt.NDArray[np.bool_] | None, Ints, Ints]:
     """Of one metric: which rows have it (None: all), their cells (-1: outside the dense ones), and their buckets."""
     measure = rows.numbers[UNITS[METRICS[metric]]]

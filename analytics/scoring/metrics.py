@@ -146,10 +146,11 @@ def _made(path: Path, height: int, rows: int, kept: Ints | None) -> Ints:
 
 def _bits(column: pa.ChunkedArray) -> Ints:
     whole = column.combine_chunks()
+    assert pa.types.is_floating(whole.type) or not whole.null_count, "a number that is no float is never missing"
     if pa.types.is_floating(whole.type):
-        return whole.fill_null(float("nan")).to_numpy(zero_copy_only=False).view(np.int64)
-    assert not whole.null_count, "a number that is no float is never missing"
-    return whole.cast(pa.int64()).to_numpy()
+        whole = whole.fill_null(float("nan"))
+    bits: Ints = whole.view(pa.int64()).to_numpy()
+    return bits
 
 
 def _coded(rows: pa.Table, state: State) -> Ints:

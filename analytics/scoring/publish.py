@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,7 +54,7 @@ class _Piece:
     path: Path | None = None
 
 
-Given = pa.Table | Sequence[Part]
+Given: TypeAlias = pa.Table | Sequence[Part]
 
 
 def publish(root: Path, tables: Mapping[str, Given], meta: Mapping[str, Any], pointer: str = "CURRENT") -> str:

@@ -27,8 +27,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from analytics.durable import make_directory, replace_file
+from analytics.lake import schema
 from analytics.scoring import ledger as ledgers
 from analytics.scoring import moments as sums
 from analytics.scoring.histograms import CELLS
@@ -216,6 +218,13 @@ class State:
         for path in self.directory.iterdir():
             if path.name not in current and not path.name.startswith("cache-"):
                 path.unlink()
+
+
+def repricings_of(state: State) -> pa.Table:
+    """The rows of `repricings` that were applied."""
+    if not state.repricings:
+        return schema("repricings").empty_table()
+    return pa.ipc.open_stream(state.repricings).read_all()
 
 
 def _checked(path: Path, sha256: str) -> bytes:

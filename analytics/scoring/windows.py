@@ -117,7 +117,7 @@ def _figures(state: State, key: Ints, of: Ints, blocks: Ints, moments: Ints) -> 
     made = np.full((wanted, RINGS, len(METRICS), len(FIGURES)), np.nan)
     made[..., 0] = 0
     measured = [sums.COUNTS.index(f"{metric}_n") for metric in METRICS]
-    entries = [_entries(state, ring, key, of, blocks[:, ring, measured].any(axis=1)) for ring in range(RINGS)]
+    entries = [_entries(state, ring, key, of, blocks[:, ring, measured].max(axis=1)) for ring in range(RINGS)]
     is_used = np.zeros(wanted * CELLS, np.bool_)
     for at, _ in entries:
         is_used[at] = True
@@ -145,9 +145,9 @@ def _figures(state: State, key: Ints, of: Ints, blocks: Ints, moments: Ints) -> 
     return made
 
 
-def _entries(state: State, ring: int, key: Ints, of: Ints, has: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """The cells of one ring that are not empty, as number * CELLS + cell, and their counts."""
-    at = np.flatnonzero(has)
+def _entries(state: State, ring: int, key: Ints, of: Ints, most: Ints) -> tuple[Ints, Ints]:
+    """The cells of one ring that are not empty, as number * CELLS + cell, and their counts; `most` is 0 for keys without any."""
+    at = np.flatnonzero(most)
     at = at[np.argsort(key[at])]
     cells = state.read_cells(ring, key[at]).reshape(-1)
     full = np.flatnonzero(cells)

@@ -14,6 +14,7 @@ from analytics.lake import EVENTS, Lake
 from analytics.routing.published import read_published
 from analytics.scoring import VoteCaps, score
 from analytics.scoring.build import _DIMENSIONS, POINTERS
+from analytics.scoring.days import program
 from analytics.scoring.state import State
 from analytics.scoring.tables import compute
 from analytics.scoring.windows import windows
@@ -103,9 +104,7 @@ class House:
         return score(self.lake, self.folder / "scoring", self.as_of, **options)
 
     def state(self) -> State:
-        from analytics.scoring.build import _program
-
-        return State.open(self.folder / "scoring" / "state", _program())
+        return State.open(self.folder / "scoring" / "state", program())
 
     def check(self) -> None:
         """What the engine holds is what SQL makes of all rows."""
