@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from . import bits
 from .bits import Floats, Mask, Positions, Words
+from .caps import VoteCaps
 from .policies import Policies, decode_policies
 from .published import Published
 from .reader import Reader, booleans, cast, encoded, floats, index_of, is_amount, is_object, mask, text_type
@@ -67,6 +68,7 @@ class Catalog:
     default_model: str | None
     tie_delta: float
     stale_after_s: float
+    caps: VoteCaps
 
     @property
     def size(self) -> int:
@@ -217,7 +219,16 @@ def _catalog(reader: Reader, models: pa.Table) -> Catalog:
         default_model=meta("default_model", None, lambda value: value is None or isinstance(value, str)),
         tie_delta=float(meta("tie_delta", 0.01, is_amount)),
         stale_after_s=float(meta("stale_after_s", 21_600.0, is_amount)),
+        caps=_caps(reader),
     )
+
+
+def _caps(reader: Reader) -> VoteCaps:
+    told = reader.meta("feedback", {}, is_object)
+    try:
+        return VoteCaps.of(told)
+    except ValueError as error:
+        raise reader.unreadable(f"the manifest's feedback makes no sense: {error}") from None
 
 
 def _coded(table: pa.Table, name: str) -> tuple[NDArray[np.int32], dict[Any, int]]:

@@ -79,6 +79,11 @@ class Groups:
     def __init__(self, codes: tuple[Mapping[str | None, int], ...], unique: Codes, starts: Positions) -> None:
         self._codes, self._unique, self._starts = codes, unique, starts
 
+    @property
+    def tenants(self) -> frozenset[str]:
+        """The tenants that anything is known of."""
+        return frozenset(name for name in self._codes[-1] if name is not None)
+
     def find(self, group: Group) -> slice | None:
         """The rows of a group, if it has any."""
         combined = 0
