@@ -2,6 +2,7 @@
 otherwise, but for what it remembers so as not to work it out again: orders, indexes, sets, answers.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -31,6 +32,7 @@ _HEAD_SHARE = 512
 _AGENTS = 2_048  # so many agents' lists are kept, and as many patches
 _CACHE_BYTES = 64 * 2**20
 _KIND_BYTES = 80_000  # about, of the best models side by side, and of what there is to say of them
+_AT_ONCE = 16
 _NOT_MADE: Any = object()  # None means that nothing stands otherwise
 
 Key = TypeVar("Key")
@@ -141,6 +143,15 @@ class Board:
                 yield partial(getattr, self.view(*key[:2], is_learned=key[2]), index)
         for asked in list(old.estimates):
             yield partial(self.singles, *asked)
+
+    def take_apart(self) -> None:
+        """Forget bit by bit what was worked out; at once it would hold up whoever asks the next board."""
+        remembered: tuple[dict[Any, Any], ...] = (self.settled, self.bands, self.sticky, self.kinds, self.views)
+        for known in (*remembered, self.patches, self.sets, self.estimates):
+            while known:
+                for key in list(known)[:_AT_ONCE]:
+                    known.pop(key, None)
+                time.sleep(0)
 
     @cached_property
     def zones(self) -> PriceZones:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from . import bits
 from .bits import Floats, Mask, Positions, Words
+from .caps import VoteCaps
 from .policies import Policies, decode_policies
 from .published import Published
 from .reader import Reader, booleans, cast, encoded, floats, index_of, is_amount, is_object, mask, text_type
@@ -67,6 +68,7 @@ class Catalog:
     default_model: str | None
     tie_delta: float
     stale_after_s: float
+    caps: VoteCaps
 
     @property
     def size(self) -> int:
@@ -101,15 +103,16 @@ class Agents:
 
     def __init__(self, table: pa.Table, names: pa.Array) -> None:
         codes, agents = encoded(table, "agent")
-        order: Any = slice(None) if (codes[1:] >= codes[:-1]).all() else np.argsort(codes, kind="stable")
+        in_order = np.count_nonzero(codes[1:] < codes[:-1]) == 0
+        order: Any = slice(None) if in_order else np.argsort(codes, kind="stable")
         self._size = len(names)
-        self._starts = np.searchsorted(codes[order], np.arange(len(agents) + 1)).tolist()
+        self._starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(agents))))).tolist()
         self._names = {name: code for code, name in enumerate(agents) if name is not None}
         self._models = index_of(table, "model", names)[order]
         tenants, self._tenants = _coded(table, "tenant_id")
         self._tenant = tenants[order]
         self._enabled = mask(booleans(table, "is_enabled"))[order]
-        self._priority = floats(table, "priority_override", high=100)[order]
+        self._priority = floats(table, "priority_override", high=100).astype(np.float32)[order]
 
     def __contains__(self, agent: str | None) -> bool:
         return agent in self._names
@@ -217,12 +220,21 @@ def _catalog(reader: Reader, models: pa.Table) -> Catalog:
         default_model=meta("default_model", None, lambda value: value is None or isinstance(value, str)),
         tie_delta=float(meta("tie_delta", 0.01, is_amount)),
         stale_after_s=float(meta("stale_after_s", 21_600.0, is_amount)),
+        caps=_caps(reader),
     )
+
+
+def _caps(reader: Reader) -> VoteCaps:
+    told = reader.meta("feedback", {}, is_object)
+    try:
+        return VoteCaps.of(told)
+    except ValueError as error:
+        raise reader.unreadable(f"the manifest's feedback makes no sense: {error}") from None
 
 
 def _coded(table: pa.Table, name: str) -> tuple[NDArray[np.int32], dict[Any, int]]:
     codes, values = encoded(table, name)
-    return codes.astype(np.int32), {value: code for code, value in enumerate(values)}
+    return codes.astype(np.int32, copy=False), {value: code for code, value in enumerate(values)}
 
 
 def _tiers(models: pa.Table) -> Floats:

@@ -1,8 +1,8 @@
 """Feedback that the snapshot does not hold yet, laid over its experience in the process that heard it.
 
-An opinion counts until a snapshot is in use that is younger than it. What others said is capped: of everyone's ratings one tenant
-gives at most `PER_TENANT` of a model at a task, and one user `PER_USER`, the newest. What is known already weighs as much as it
-rests on; broader experience, or the base priority, as `PRIOR` ratings at most.
+An opinion counts until a snapshot is in use that is younger than it. What others said is capped as `score` will cap it (`caps`, by the
+configuration): a tenant hears all of its own. What is known already weighs as much as it rests on; broader experience, or the
+base priority, as `PRIOR` ratings at most.
 """
 
 import math
@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .caps import VoteCaps, counted
 from .experience import BASES, Known, Patch, known
-from .scores import Group
+from .scores import EVIDENCE, Group
 
 if TYPE_CHECKING:
     from .board import Board
 
 FRESH = "fresh"  # the scope of experience that holds such opinions
 MOST = 1_000
-PER_TENANT = 10
-PER_USER = 5
 PRIOR = 10.0
 _Z = 1.959963984540054  # two-sided 95 %
 _OVERALL, _RATINGS, _OF_TENANT, _OF_AGENT = (
@@ -84,6 +83,42 @@ class _Merged(NamedTuple):
     worth: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Voices:
+    """Who ever rated: whether there is but one user or one tenant, whom there is nobody to be protected from."""
+
+    caps: VoteCaps
+    only_user: bool
+    only_tenant: bool
+
+    @classmethod
+    def of(cls, board: "Board") -> "_Voices":
+        """Among everyone: those of the snapshot, whose users have no names there, and the fresh ones."""
+        is_rated, told = False, frozenset[str | None]()
+        if board.scores is not None:
+            rows = board.scores.experience
+            is_rated = bool((rows.evidence == EVIDENCE.index("feedback")).any())
+            told = rows.groups.tenants or frozenset({None} if is_rated else ())
+        return cls.among(board.fresh.opinions, board.catalog.caps, is_rated=is_rated, tenants=told)
+
+    @classmethod
+    def among(
+        cls,
+        opinions: Iterable[Opinion],
+        caps: VoteCaps,
+        *,
+        is_rated: bool,
+        tenants: frozenset[str | None] = frozenset(),
+    ) -> "_Voices":
+        raters = {(opinion.tenant, opinion.user) for opinion in opinions}
+        of_tenants = tenants | {tenant for tenant, _ in raters}
+        return cls(caps, not is_rated and len(raters) == 1, len(of_tenants) == 1 and (bool(tenants) or not is_rated))
+
+    def counted(self, opinions: list[Opinion], others: float) -> list[Opinion]:
+        """The opinions that count beside `others` of the snapshot, the newest first."""
+        return counted(self.caps, opinions[::-1], others, only_user=self.only_user, only_tenant=self.only_tenant)
+
+
 def overlaid(
     board: "Board",
     task: str | None,
@@ -96,11 +131,12 @@ def overlaid(
 ) -> Patch | None:
     """`own` (what stands otherwise for this agent and tenant) with the opinions merged in; `own` itself where none speaks."""
     seen, merged = board.view(task, domain, is_learned=is_learned), dict[int, _Merged]()
+    voices = _Voices.of(board)
     for key, opinions in board.fresh.at(task, domain).items():
         model = board.catalog.position.get(key)
         if model is None:
             continue
-        found = _merge(known(board, seen, own, model), opinions, task, agent, tenant)
+        found = _merge(voices, known(board, seen, own, model), opinions, task, agent, tenant)
         if found is not None:
             merged[model] = found
     if not merged:
@@ -133,7 +169,12 @@ def overlaid(
 
 
 def _merge(
-    knows: Known, opinions: tuple[Opinion, ...], task: str | None, agent: str | None, tenant: str | None
+    voices: "_Voices",
+    knows: Known,
+    opinions: tuple[Opinion, ...],
+    task: str | None,
+    agent: str | None,
+    tenant: str | None,
 ) -> _Merged | None:
     """What is known of a model with the opinions of the narrowest circle that has any; None if narrower is known already."""
     mine = [opinion for opinion in opinions if tenant is None or opinion.tenant in (None, tenant)]
@@ -143,27 +184,17 @@ def _merge(
     if task is not None and tenant is not None:
         circles.append((_OF_TENANT, [opinion for opinion in mine if opinion.tenant == tenant]))
     circles.append((_OVERALL if task is None else _RATINGS, list(opinions)))
-    for basis, heard in circles:
-        counted = _capped(heard, everyone=basis in (_OVERALL, _RATINGS))
-        if counted and knows.basis <= basis:
-            return _weighed(knows, [opinion.rating for opinion in counted], basis, task, agent, tenant)
+    for basis, said in circles:
+        heard = said
+        if basis in (_OVERALL, _RATINGS) or (basis == _OF_AGENT and tenant is None):
+            others = knows.n if knows.basis == basis else 0.0
+            own = voices if basis != _OF_AGENT else _Voices.among(said, voices.caps, is_rated=others > 0)
+            heard = own.counted(said, others)
+        if heard and knows.basis <= basis:
+            return _weighed(knows, [opinion.rating for opinion in heard], basis, task, agent, tenant)
         if knows.basis >= basis:
             return None
     return None
-
-
-def _capped(opinions: list[Opinion], *, everyone: bool) -> list[Opinion]:
-    """The newest of each user, and where everyone's count, of each tenant."""
-    users: dict[object, int] = {}
-    tenants: dict[str | None, int] = {}
-    counted = []
-    for opinion in reversed(opinions):
-        who = (opinion.tenant, opinion.user)
-        users[who] = users.get(who, 0) + 1
-        tenants[opinion.tenant] = tenants.get(opinion.tenant, 0) + 1
-        if (opinion.user is None or users[who] <= PER_USER) and (not everyone or tenants[opinion.tenant] <= PER_TENANT):
-            counted.append(opinion)
-    return counted
 
 
 def _weighed(

@@ -23,6 +23,7 @@ from .records import RouteAnswer, RouteQuery
 from .snapshots import State, load, marks
 
 _SETTLED = 4_096  # questions to remember, each about 2 KB
+_LAST_CALLS_S = 0.02
 _ASKED_ONCE = 16_384  # hashes of questions, to know which are asked again
 
 
@@ -116,7 +117,11 @@ class Lookup:
             if after.board is not before.board:
                 after = _overlaid(after, () if before.board is None else before.board.fresh.opinions)
             self._state = after
-            return after.board is not before.board
+            is_new = after.board is not before.board
+            if is_new and before.board is not None:
+                time.sleep(_LAST_CALLS_S)  # so that it is not a caller who takes the old board apart
+                before.board.take_apart()
+            return is_new
 
     def refresh(self) -> bool:
         """Like `reload`, but reads nothing besides the pointers if none of them moved."""

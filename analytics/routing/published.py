@@ -162,7 +162,7 @@ def decode(path: Path, data: bytes, rows: int, *, verify: bool = True, dictionar
             metadata = pq.read_metadata(source)
             there = [name for name in dictionaries if name in metadata.schema.names]
             file = pq.ParquetFile(source, metadata=metadata, page_checksum_verification=verify, read_dictionary=there)
-            table = file.read()
+            table = file.read(use_threads=False)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise SnapshotUnreadable("corrupt", path, f"it cannot be decoded ({_brief(error)})") from error
     if table.num_rows != rows:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .bits import Floats, Mask
 from .published import Published, SnapshotUnreadable
 
-Codes = NDArray[np.int64]
+Codes = NDArray[np.int32] | NDArray[np.int64]
 _MOST = 1e15  # of anything that is measured or paid for; more is a poisoned figure
 
 
@@ -88,9 +88,9 @@ def cast(table: pa.Table, name: str, wanted: pa.DataType) -> pa.Array:
 
 def floats(table: pa.Table, name: str, high: float = _MOST) -> Floats:
     """Numbers from 0 to `high`; everything else is unknown."""
-    column: Floats = cast(table, name, pa.float64()).to_numpy(zero_copy_only=False).copy()
-    column[~(np.isfinite(column) & (column >= 0) & (column <= high))] = np.nan
-    return column
+    column: Floats = cast(table, name, pa.float64()).to_numpy(zero_copy_only=False)
+    right = (column >= 0) & (column <= high)  # NaN is neither, and no bound is infinite
+    return column.copy() if np.count_nonzero(right) == len(right) else np.where(right, column, np.nan)
 
 
 def text_type(table: pa.Table, name: str) -> pa.DataType:
@@ -116,7 +116,10 @@ def mask(column: pa.Array) -> Mask:
 
 
 def encoded(table: pa.Table, name: str) -> tuple[Codes, list[str | None]]:
-    """A text column as codes and the values that they stand for, null being a value like others."""
+    """A text column as codes and the values that they stand for, null being a value like others.
+
+    The codes are as wide as they came, 32 bits: they are to be widened before anything is multiplied by them.
+    """
     column = table[name]
     wanted = text_type(table, name)
     if not pa.types.is_dictionary(column.type):
@@ -130,7 +133,7 @@ def encoded(table: pa.Table, name: str) -> tuple[Codes, list[str | None]]:
     codes = column.indices
     if codes.null_count:  # a column that came encoded keeps its nulls beside the values
         codes, values = pc.fill_null(codes, len(values)), [*values, None]
-    return codes.to_numpy(zero_copy_only=False).astype(np.int64), values
+    return codes.to_numpy(zero_copy_only=False), values
 
 
 def index_of(table: pa.Table, name: str, keys: pa.Array) -> NDArray[np.int32]:
@@ -142,7 +145,7 @@ def index_of(table: pa.Table, name: str, keys: pa.Array) -> NDArray[np.int32]:
 def places(texts: pa.Array, keys: pa.Array) -> NDArray[np.int32]:
     """Where each text stands in `keys`; -1 where it does not."""
     found = pc.fill_null(pc.index_in(texts, value_set=keys), -1)
-    positions: NDArray[np.int32] = found.to_numpy(zero_copy_only=False).astype(np.int32)
+    positions: NDArray[np.int32] = found.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
     return positions
 
 

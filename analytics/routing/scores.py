@@ -79,6 +79,11 @@ class Groups:
     def __init__(self, codes: tuple[Mapping[str | None, int], ...], unique: Codes, starts: Positions) -> None:
         self._codes, self._unique, self._starts = codes, unique, starts
 
+    @property
+    def tenants(self) -> frozenset[str]:
+        """The tenants that anything is known of."""
+        return frozenset(name for name in self._codes[-1] if name is not None)
+
     def find(self, group: Group) -> slice | None:
         """The rows of a group, if it has any."""
         combined = 0
@@ -119,20 +124,23 @@ def _scores(reader: Reader, snapshot_id: str) -> Scores:
     table = reader.table("routing_scores", _COLUMNS, further=_LEARNED)
     models, names = encoded(table, "model")
     groups, combined, overall = _combined(table)
-    _no_twins(reader, models, combined)
+    order, is_twice = _in_order(models, combined)
+    if is_twice:
+        raise reader.unreadable("two rows for one model in one group")
     names = [name if name is not None else "" for name in names]
+    rows = overall.nonzero()[0]
+    everyones, of_model = table.select(MEASURED).take(pa.array(rows)), models[rows]
     figures = {
-        name: _spread(
-            (floats(table, name, 1) if name in _SHARES else floats(table, name))[overall], models[overall], len(names)
-        )
+        name: _spread(floats(everyones, name, 1) if name in _SHARES else floats(everyones, name), of_model, len(names))
         for name in MEASURED
     }
-    plain = _experience(table, models, combined, groups)
+    plain = _experience(table, models, combined, groups, order)
     learned = plain
     if _LEARNED[0] in table.column_names:
         # A task's learned quality has every evidence in it, so that there is no second one of benchmarks alone.
         groups, combined, _ = _combined(table, apart=False)
-        learned = _experience(table, models, combined, groups, prefix="learned")
+        order, _ = _in_order(models, combined)
+        learned = _experience(table, models, combined, groups, order, prefix="learned")
     as_of = reader.time("as_of")
     return Scores(
         snapshot_id=snapshot_id,
@@ -152,19 +160,22 @@ def _experience(
     models: Codes,
     combined: Codes,
     groups: tuple[Mapping[str | None, int], ...],
+    order: Positions | None,
     prefix: str = "quality",
 ) -> Experience:
     """The rows that say something, by group and model: of plain means, or of what was `learned`."""
     is_plain = prefix == "quality"
     quality = floats(table, "quality" if is_plain else "learned_quality", high=1)
     worth, exact = floats(table, f"{prefix}_n"), floats(table, "quality_n")
-    order = np.flatnonzero(~np.isnan(quality) & (worth > 0))
-    order = order[np.lexsort((models[order], combined[order]))]
-    unique, starts = np.unique(combined[order], return_index=True)
+    says = ~np.isnan(quality) & (worth > 0)
+    order = says.nonzero()[0] if order is None else order[says[order]]
+    of_group = combined[order]
+    starts = np.concatenate(([0], (of_group[1:] != of_group[:-1]).nonzero()[0] + 1))[: len(order)]
+    unique = of_group[starts]
     n, se = worth[order], floats(table, f"{prefix}_se")[order]
     return Experience(
         Groups(groups, unique, np.append(starts, len(order))),
-        models[order].astype(np.int32),
+        models[order].astype(np.int32, copy=False),
         quality[order],
         np.nan_to_num(exact[order]),
         n,
@@ -186,7 +197,7 @@ def _combined(
     places: list[dict[str | None, int]] = [{name: code for code, name in enumerate(values)} for _, values in columns]
     task, benchmarks = places[0].get("task", -1), places[0].setdefault("task_benchmarks", len(scope_names))
     graded = apart & (scopes == task) & (_evidence(table) == EVIDENCE.index("benchmark"))
-    combined = np.where(graded, benchmarks, scopes)
+    combined: NDArray[np.int64] = np.where(graded, benchmarks, scopes).astype(np.int64)
     for (codes, _), place in zip(columns[1:], places[1:], strict=True):
         combined = combined * max(len(place), 1) + codes
     overall = scopes == places[0].get("overall", -1)
@@ -195,11 +206,16 @@ def _combined(
     return tuple(places), combined, overall
 
 
-def _no_twins(reader: Reader, models: Codes, combined: Codes) -> None:
-    if len(models):
-        pairs = np.sort(combined * (int(models.max()) + 1) + models)
-        if (pairs[1:] == pairs[:-1]).any():
-            raise reader.unreadable("two rows for one model in one group")
+def _in_order(models: Codes, combined: Codes) -> tuple[Positions | None, bool]:
+    """The rows by group and model, None where they are in that order; and whether a model is twice in a group."""
+    if not len(models):
+        return None, False
+    pairs = combined * (int(models.max()) + 1) + models
+    order = None
+    if np.count_nonzero(pairs[1:] < pairs[:-1]):
+        order = pairs.argsort(kind="stable")  # published group by group: runs, to be merged
+        pairs = pairs[order]
+    return order, bool(np.count_nonzero(pairs[1:] == pairs[:-1]))
 
 
 def _evidence(table: pa.Table) -> NDArray[np.int8]:

@@ -5,12 +5,15 @@ stays in use.
 """
 
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from .board import Board
-from .catalog import decode_catalog
-from .published import Published, SnapshotUnreadable, read_pointer, read_published
+from .catalog import Catalog, decode_catalog
+from .published import Published, SnapshotUnreadable, read_pointer, read_published, read_snapshot
 from .scores import Scores, decode_scores
 
 REAL, SIMULATED = "CURRENT", "CURRENT-simulated"
@@ -56,17 +59,49 @@ def _mark(root: Path, pointer: str) -> str:
 def load(home: Path, simulated: bool | None, before: State) -> State:
     """Read what is published now, keeping of `before` what cannot be replaced; never raises for the state of the data."""
     seen = marks(home)
-    problems: list[Problem] = []
-    configuration = _configuration(home, before.configuration, problems)
-    scores = _scores(home, _scoring_pointer(home, simulated, before.scores), before.scores, problems)
+    problems, of_scores = list[Problem](), list[Problem]()
+    pointer = _scoring_pointer(home, simulated, before.scores)
+    with ThreadPoolExecutor(
+        1, "scorehouse-scores"
+    ) as beside:  # both are mostly decompressed and hashed, which need no turns
+        reading = beside.submit(_scores, home, pointer, before.scores, of_scores)
+        configuration = _configuration(home, before.configuration, problems)
+        early = _early(home, configuration, before, kind=pointer == SIMULATED)
+        scores = reading.result()
+    problems += of_scores
     try:
-        board = _join(home, configuration, scores, simulated, before)
+        board = _join(home, configuration, scores, simulated, before, early)
     except SnapshotUnreadable as error:
         configuration = before.configuration
         problem = _problem(home, "configuration", error, kept=configuration is not None)
         problems.insert(0, problem)
         board = _join(home, configuration, scores, simulated, before)
+    del early
+    configuration = _without_tables(configuration)
+    pa.default_memory_pool().release_unused()
     return State(board, scores, configuration, tuple(problems), seen)
+
+
+def _early(home: Path, configuration: Published | None, before: State, *, kind: bool) -> tuple[bool, Catalog] | None:
+    """The catalog of the kind that is most likely wanted, while the scores are read; None where it is not worth it."""
+    if configuration is None or configuration is before.configuration:
+        return None
+    try:
+        return kind, decode_catalog(configuration, home / "configuration", simulated=kind)
+    except SnapshotUnreadable:
+        return None  # `_join` says what is wrong
+
+
+def _without_tables(configuration: Published | None) -> Published | None:
+    """The catalog has what is needed of them; should another kind of models be wanted, they are read again."""
+    return replace(configuration, tables={}) if configuration is not None and configuration.tables else configuration
+
+
+def _with_tables(home: Path, configuration: Published) -> Published:
+    if configuration.tables:
+        return configuration
+    root = home / "configuration"
+    return read_snapshot(root / configuration.snapshot_id, dictionaries=_DICTIONARIES["configuration"])
 
 
 def _scoring_pointer(home: Path, simulated: bool | None, before: Scores | None) -> str:
@@ -96,7 +131,11 @@ def _scores(home: Path, pointer: str, before: Scores | None, problems: list[Prob
             return before
         published = read_published(root, pointer, dictionaries=_DICTIONARIES["scoring"])
         _check_kind(published, root, pointer)
-        return decode_scores(published, root)
+        try:
+            return decode_scores(published, root)
+        finally:
+            del published
+            pa.default_memory_pool().release_unused()
     except SnapshotUnreadable as error:
         problems.append(_problem(home, "scoring", error, kept=before is not None))
         return before
@@ -109,7 +148,12 @@ def _check_kind(published: Published, root: Path, pointer: str) -> None:
 
 
 def _join(
-    home: Path, configuration: Published | None, scores: Scores | None, simulated: bool | None, before: State
+    home: Path,
+    configuration: Published | None,
+    scores: Scores | None,
+    simulated: bool | None,
+    before: State,
+    early: tuple[bool, Catalog] | None = None,
 ) -> Board | None:
     """The board of both; of `before` the catalog if nothing changed in it, and what was asked of it is made ready."""
     if configuration is None or (configuration is before.configuration and scores is before.scores):
@@ -119,8 +163,10 @@ def _join(
     was = simulated if before.scores is None else before.scores.is_simulated
     if old is not None and configuration is before.configuration and kind is was:
         catalog = old.catalog
+    elif early is not None and early[0] is kind:
+        catalog = early[1]
     else:
-        catalog = decode_catalog(configuration, home / "configuration", simulated=kind)
+        catalog = decode_catalog(_with_tables(home, configuration), home / "configuration", simulated=kind)
     board = Board.of(catalog, scores)
     if old is not None:
         for prepare in board.as_asked(old):

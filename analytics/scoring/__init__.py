@@ -1,6 +1,7 @@
 """Scores from evidence: the SQL of `sql/scoring` over the lake, checked, and published whole or not at all."""
 
-from analytics.scoring.build import POINTERS, PUBLISHED, ScoreReport, VoteCaps, score
+from analytics.routing.caps import VoteCaps
+from analytics.scoring.build import POINTERS, PUBLISHED, ScoreReport, score
 from analytics.scoring.configuration import publish_configuration
 from analytics.scoring.publish import publish, remove_old
 from analytics.scoring.sealing import Prunable, prunable, seal, sealed_files

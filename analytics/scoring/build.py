@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from analytics.lake import Lake
+from analytics.routing.caps import USUAL_CAPS, VoteCaps
 from analytics.routing.published import read_manifest, read_snapshot
 from analytics.scoring import days as day_tables
 from analytics.scoring.checks import run_checks
@@ -76,18 +77,6 @@ class ScoreReport:
 HALF_LIFE_DAYS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class VoteCaps:
-    """How much of everyone's ratings of a model at a task one user and one tenant can make up (shares, 0..1; 1: all of it), and how
-    many of them count in any case (of a tenant's, no more than the others' together).
-    """
-
-    user_share: float = 0.2
-    user_votes: int = 5
-    tenant_share: float = 0.2
-    tenant_votes: int = 10
-
-
 def score(
     lake: Lake,
     scoring_dir: Path,
@@ -95,7 +84,7 @@ def score(
     *,
     full: bool = False,
     half_life_days: float = HALF_LIFE_DAYS,
-    caps: VoteCaps = VoteCaps(),
+    caps: VoteCaps = USUAL_CAPS,
 ) -> ScoreReport:
     """Refresh the scores as of a moment and publish them; `full` adds everything up anew; a rating counts half as much
     in the learned experience every `half_life_days`; `caps` keep anybody from shouting others down.

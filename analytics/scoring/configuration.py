@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from analytics.durable import make_directory
+from analytics.routing.caps import USUAL_CAPS, VoteCaps
 from analytics.routing.policies import decode_policies
 from analytics.routing.published import SnapshotUnreadable, read_published
 from analytics.routing.tasks import decode_tasks
@@ -86,11 +88,12 @@ def publish_configuration(
     tie_delta: float = 0.01,
     stale_after_s: float = 7200,
     environment: str = "production",
+    caps: VoteCaps = USUAL_CAPS,
     further: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType({}),
 ) -> str:
     """Publish catalog, agents and rules into `directory`; the snapshot's id, that of the current one if nothing changed.
 
-    `policies` are weights by policy name, `tie_delta` is in quality (0..1). Stored policies (`routing_configs`
+    `policies` are weights by policy name, `tie_delta` is in quality (0..1), `caps` hold for feedback that no score has yet. Stored policies (`routing_configs`
     of one `environment`) go along with their owners. `further` holds rows of `allowed_models` (all that a tenant, or a role of
     it, may use) and of `task_types` (more rows for task detection). Raises `ValueError` for `policies` or task types that make
     no sense, so that no lookup ever sees them, and what the store and `publish` raise. Of several at once the last to read is
@@ -104,6 +107,7 @@ def publish_configuration(
         "policies": {name: dict(weights) for name, weights in policies.items()},
         "tie_delta": tie_delta,
         "stale_after_s": stale_after_s,
+        "feedback": asdict(caps),
     }
     with FileLock(make_directory(Path(directory)) / ".configuration.lock"):
         tables = _tables(store, environment, further)

@@ -10,6 +10,7 @@ A cache: where it is of another generation, the machine was restarted since (it 
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,9 @@ def _made(path: Path, height: int, rows: int, kept: Ints | None) -> Ints:
     room = rows * 5 // 4 + 1024
     make_directory(path.parent)
     draft = path.with_suffix(".draft")
-    matrix = np.memmap(draft, np.int64, "w+", shape=(height, room))
+    with draft.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, height * room * 8)  # a disk that is full shows here, not as a signal at a page
+    matrix = np.memmap(draft, np.int64, "r+", shape=(height, room))
     matrix[_CODE] = _HOLE
     if kept is not None:
         matrix[:, : kept.shape[1]] = kept

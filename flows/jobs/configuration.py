@@ -1,5 +1,6 @@
 """Publish the configuration snapshot: what the lookup must know beside the scores (catalog, agents, policy, default model)."""
 
+from analytics.scoring import VoteCaps
 from analytics.scoring.configuration import publish_configuration
 from analytics.store import Store
 from flows.settings import Settings
@@ -16,6 +17,7 @@ def publish(settings: Settings, store: Store) -> str:
         tie_delta=routing.tie_delta,
         stale_after_s=routing.stale_after_s,
         environment=routing.environment,
+        caps=VoteCaps(**settings.feedback.model_dump()),
         further={"allowed_models": _allowed_models(settings), "task_types": _task_types(settings)},
     )
 

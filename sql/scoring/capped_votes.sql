@@ -38,7 +38,8 @@ of_users as (
     from ranked
     where
         is_only_rater or cast($user_share as double) >= 1
-        or rater_place <= greatest(cast($user_votes as double), floor($user_share * (cell_n - rater_n) / (1.0 - $user_share)))
+        or rater_place
+        <= greatest(cast($user_votes as double), floor($user_share * (cell_n - rater_n) / (1.0 - $user_share) + 1e-9))
 ),
 
 of_tenants as (
@@ -61,7 +62,7 @@ counted as (
         or tenant_place
         <= greatest(
             least(cast($tenant_votes as double), left_n - tenant_n),
-            floor($tenant_share * (left_n - tenant_n) / (1.0 - $tenant_share))
+            floor($tenant_share * (left_n - tenant_n) / (1.0 - $tenant_share) + 1e-9)
         )
     union all
     select 'own' as audience, message_id, user_id, model, task_type, agent, tenant_id, rating_micros, created_at, weight

@@ -61,6 +61,7 @@ def events(world: World) -> list[Row]:
             {
                 "source": "benchmark", "id": row["id"], "is_simulated": row.get("is_simulated"), "provider": row.get("provider"),
                 "model": row.get("model"), "domain": row.get("domain"), "task_type": None, "outcome": row.get("outcome"),
+                "error_type": row.get("error_type"), "status_code": row.get("status_code"), "tenant": None,
                 "latency": row.get("total_latency_ms"), "ttft": row.get("ttft_ms"),
                 "tps": row.get("tps") if row.get("token_source") == "provider" else None,
                 "inter_token": row.get("inter_token_p50_ms"), "input_tokens": row.get("input_tokens"),
@@ -75,6 +76,7 @@ def events(world: World) -> list[Row]:
                 "source": "live", "id": row["id"], "is_simulated": row.get("is_simulated"), "provider": row.get("provider"),
                 "model": row.get("model"), "domain": row.get("domain"), "task_type": row.get("task_type"),
                 "outcome": {True: "ok", False: "failed"}.get(row.get("success")),  # type: ignore[arg-type]
+                "error_type": row.get("error_type"), "status_code": None, "tenant": row.get("tenant_id"),
                 "latency": row.get("latency_ms"), "ttft": row.get("ttft_ms"), "tps": None, "inter_token": None,
                 "input_tokens": row.get("tokens_input"), "output_tokens": row.get("tokens_output"), "cost": row.get("cost"),
                 "confidence": row.get("confidence"), "correct": None, "cache_hit": row.get("cache_hit"),
@@ -334,48 +336,6 @@ def rating_left_out(row: Row) -> str | None:
     if row.get("model") is None or row.get("is_simulated") is None or row.get("rating") is None:
         return "model, is_simulated or rating is missing"
     return None if math.isfinite(row["rating"]) and 0 <= row["rating"] <= 1 else "rating out of range"
-
-
-def votes(world: World, kind: bool) -> list[Row]:
-    """The newest opinion of each user on each message, as of the moment of scoring."""
-    valid = [
-        row
-        for row in ratings(world)
-        if row["left_out"] is None and row["is_simulated"] == kind and row["at"] <= world.as_of
-    ]
-    opinions = grouped(valid, lambda row: (row.get("message_id"), row.get("user_id"), row["feedback_type"]))
-    newest = [max(rows, key=lambda row: (row["at"], row["id"])) for rows in opinions.values()]
-    return [{**row, "key": model_key(world, kind, None, row["model"]) or row["model"]} for row in newest]
-
-
-def experience(world: World, kind: bool) -> dict[tuple[str, str | None, str | None, str | None], Row]:
-    """By model, task type (None: all), tenant and agent (None: everyone): what was said and what was graded."""
-    said: dict[Any, list[Row]] = defaultdict(list)
-    for row in votes(world, kind):
-        for task in {None, row.get("task_type")}:
-            for agent in {None, row.get("agent_id")}:
-                for tenant in (
-                    {None, row.get("tenant_id")} if task is not None else {None}
-                ):  # a tenant's are kept by task only
-                    said[row["key"], task, tenant, agent].append(row)
-    graded: dict[Any, list[Row]] = defaultdict(list)
-    tasks = grouped(world["task_domains"], lambda row: row["domain"])
-    for row in counted(world, kind):
-        for task in {None, *(mapping["task_type"] for mapping in tasks.get(row["in_domain"], ()))}:
-            graded[row["key"], task, None, None].append(row)
-    found = {}
-    for key in {*said, *graded}:
-        marks = [row["correct"] for row in graded[key] if row["correct"] is not None]
-        steps = [rounded(row["rating"], 10**6) for row in said[key]]
-        if not marks and not steps:
-            continue
-        found[key] = {
-            "rating_n": len(steps), "rating_mean": mean(steps, 10**6), "rating_variance": variance(steps, 10**6), "graded": len(marks),
-            "correct": marks.count(True), "accuracy": mean([int(mark) for mark in marks]),
-            "last_seen": max(row["at"] for row in (*said[key], *graded[key])),
-        }  # fmt: skip
-        found[key]["rating_mean_low"], found[key]["rating_mean_high"] = wilson(mean(steps, 10**6), len(steps))
-    return found
 
 
 def rejects(world: World, kind: bool) -> dict[tuple[str, str], Row]:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from proof import plain
+from proof import plain, plain_marts, plain_votes
 from proof.plain import Row, World
 
 from analytics.lake import Lake
-from analytics.scoring import ScoreReport, score
+from analytics.scoring import ScoreReport, VoteCaps, score
 
 AS_OF = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 CATALOG = [
@@ -28,7 +28,21 @@ CATALOG = [
         ("acme", "small", False), ("acme", "big", False), ("globex", "big", False), ("sim", "small", True),
     )
 ]  # fmt: skip
+PROVIDERS = [{"id": f"of-{key}", "key": key, "is_simulated": key == "sim"} for key in ("acme", "globex", "sim")]
+MODELS = [
+    {"id": f"is-{row['id']}", "key": row["id"], "provider_id": f"of-{row['provider_id']}", "name": row["external_id"]}
+    for row in CATALOG
+]
 TASKS = [("code", "coding"), ("proof", "math"), ("chat", "coding"), ("chat", "math")]
+USUAL = VoteCaps()
+MARTS = {
+    "hourly_trends": ("hour", "source", "provider"),
+    "error_breakdown": ("date", "source", "provider", "model", "outcome", "error_type", "status_code"),
+    "organization_daily": ("date", "tenant_id"),
+    "price_history": ("price_id",),
+    "model_totals": ("model",),
+    "model_performance_history": ("model", "domain", "date"),
+}
 STRANGE: tuple[float, ...] = (math.nan, math.inf, -math.inf, -1.0, -0.0, 1e308, 5e-324, 0.0)
 
 
@@ -62,20 +76,30 @@ class Made:
 class House:
     """A made store, its lake and its scores; `feed` brings the scores up to what came."""
 
-    def __init__(self, folder: Path, as_of: datetime = AS_OF) -> None:
+    def __init__(self, folder: Path, as_of: datetime = AS_OF, caps: VoteCaps = USUAL) -> None:
         mapped = [{"id": f"{task}-{domain}", "task_type": task, "domain": domain} for task, domain in TASKS]
-        self.store = Made(dimensions={"catalog": CATALOG, "task_domains": mapped})
-        self.lake, self.scoring, self.as_of = Lake(folder / "lake"), folder / "scoring", as_of
+        self.store = Made(
+            dimensions={
+                "catalog": CATALOG, "task_domains": mapped, "providers": PROVIDERS, "models": MODELS, "prices": prices(random.Random(3), as_of)
+            }
+        )  # fmt: skip
+        self.lake, self.scoring, self.as_of, self.caps = Lake(folder / "lake"), folder / "scoring", as_of, caps
 
     def feed(self, **came: Sequence[Row]) -> ScoreReport:
         for table, rows in came.items():
             self.store.rows.setdefault(table, []).extend(rows)
         self.lake.extract(self.store)
-        return score(self.lake, self.scoring, self.as_of)
+        return score(self.lake, self.scoring, self.as_of, caps=self.caps)
 
     @property
     def world(self) -> World:
         return World({**self.store.rows, **self.store.dimensions}, self.as_of)
+
+    @property
+    def plain_caps(self) -> plain_votes.Caps:
+        shares = (plain.Fraction(str(share)) for share in (self.caps.user_share, self.caps.tenant_share))
+        of_user, of_tenant = shares
+        return plain_votes.Caps(of_user, self.caps.user_votes, of_tenant, self.caps.tenant_votes)
 
     def agree(self, report: ScoreReport) -> None:
         """Every published figure is that of the second implementation, and none is missing."""
@@ -89,12 +113,14 @@ class House:
             same(tables["model_metrics_by_window"], ("model", "domain", "window_name"), by_window)
             same(tables["model_metrics"], ("model", "domain"), _all_time(metrics))
             same(tables["daily_aggregates"], ("date",), plain.daily_aggregates(self.world, kind))
+            for name, keys in MARTS.items():
+                same(tables[name], keys, getattr(plain_marts, name)(self.world, kind))
             same(tables["left_out"], ("source", "reason"), plain.rejects(self.world, kind))
             same(tables["unknown_models"], ("provider_name", "model_name"), plain.unknown_models(self.world, kind))
             same(
                 tables["experience"],
                 ("model", "task_type", "tenant_id", "agent"),
-                plain.experience(self.world, kind),
+                plain_votes.experience(self.world, kind, self.plain_caps),
                 partly=True,
             )
 
@@ -202,6 +228,7 @@ def results(dice: random.Random, count: int, first: int, as_of: datetime) -> lis
             output_tokens=dice.choice((None, 0, dice.randrange(10**4))), cached_input_tokens=dice.choice((None, 3, 10**7)),
             cost_usd=dice.choice((None, 0.0, dice.random() ** 5)), cost_source=dice.choice(("price", "provider", None)),
             price_id=dice.choice((None, "p1", "p2")), confidence=dice.choice((None, dice.random(), 1.5 if dice.random() < 0.1 else 1.0)),
+            error_type=dice.choice((None, "server", "tls")), status_code=dice.choice((None, 429, 500)),
         )
         for number in range(count)
     ]  # fmt: skip
@@ -215,21 +242,34 @@ def requests(dice: random.Random, count: int, first: int, as_of: datetime) -> li
             success=dice.choice((True, True, True, False, None)), latency_ms=measure(dice), ttft_ms=measure(dice),
             tokens_input=dice.choice((None, 5, 10**13)), tokens_output=dice.choice((None, 50)), cost=dice.choice((None, 0.25, measure(dice))),
             confidence=dice.choice((None, dice.random())), cache_hit=dice.choice((None, True, False)), created_at=moment(dice, as_of),
+            tenant_id=dice.choice((None, "north", "south")), error_type=dice.choice((None, "timeout")),
         )
         for number in range(count)
     ]  # fmt: skip
 
 
 def opinions(dice: random.Random, count: int, first: int, as_of: datetime) -> list[Row]:
-    """All of one user: what several may count for is capped, and has tests of its own."""
+    """Of users and tenants, and of nobody; said, told by what was done, and of models on themselves; some of them still to come."""
     return [
         vote(
-            first + number, message_id=f"m{dice.randrange(9)}", user_id="u",
+            first + number, message_id=f"m{dice.randrange(9)}", user_id=dice.choice(("u", "v", None)), tenant_id=dice.choice(("north", "south", None)),
+            feedback_type=dice.choice(("explicit", "implicit", "self_eval")),
             model=dice.choice(("acme/small", "big", "small")), rating=dice.choice((0.0, 1.0, dice.random(), dice.choice(STRANGE), None)),
-            task_type=dice.choice((None, "code")), agent_id=dice.choice((None, "helper")),
-            created_at=at(as_of - timedelta(hours=dice.choice((30, 30, 80, 900)))),
+            task_type=dice.choice((None, "code")), agent_id=dice.choice((None, "helper")), is_simulated=dice.random() < 0.1,
+            created_at=at(as_of - timedelta(hours=dice.choice((-1, 0, 1, 30, 30, 80, 900)), microseconds=dice.randrange(2))),
         )
         for number in range(count)
+    ]  # fmt: skip
+
+
+def prices(dice: random.Random, as_of: datetime) -> list[Row]:
+    """Of every source, some at the same moment, some in quarantine, some to come; some that are no price."""
+    return [
+        {"id": f"p-{number:03}", "model_id": dice.choice(MODELS)["id"], "input_price_per_m": dice.choice((None, dice.random(), dice.choice(STRANGE[1:]))),
+         "output_price_per_m": dice.choice((None, 0.0, 3.5)), "cached_input_price_per_m": dice.choice((None, 0.01)),
+         "source": dice.choice(("provider_api", "genai-prices", "admin")), "quarantine_reason": dice.choice((None, None, "a leap")),
+         "timestamp": at(as_of - timedelta(hours=dice.choice((-1, 0, 0, 5, 500))))}
+        for number in range(30)
     ]  # fmt: skip
 
 
@@ -274,6 +314,36 @@ def test_both_implementations_agree_as_rows_come_in(tmp_path: Path, seed: int, a
     house.agree(house.feed(tombstones=deleted, repricings=corrections(dice, 0)))
     house.store.age += 1
     house.agree(house.feed())
+
+
+@pytest.mark.parametrize(
+    "caps", [VoteCaps(), VoteCaps(user_votes=1, tenant_votes=2), VoteCaps(user_share=1, tenant_share=1)]
+)
+def test_what_one_user_and_one_tenant_may_say_agrees(tmp_path: Path, caps: VoteCaps) -> None:
+    """Loud ones and quiet ones, with and without a tenant, an agent and a name."""
+    dice, house = random.Random(9), House(tmp_path, caps=caps)
+    loud = [("u", "north")] * 20 + [("v", "north")] * 9 + [("w", "south")] * 9 + [(None, None)] * 5 + [("x", None)]
+    given = [
+        vote(number, user_id=user, tenant_id=tenant, rating=dice.random(), model=dice.choice(("acme/small", "acme/big")),
+             task_type=dice.choice(("code", "code", "chat", None)), agent_id=dice.choice(("helper", "helper", None)),
+             created_at=at(AS_OF - timedelta(minutes=dice.randrange(4000))))
+        for number, (user, tenant) in enumerate(loud * 4)
+    ]  # fmt: skip
+    report = house.feed(feedback_events=given)
+    house.agree(report)
+    rows = report.tables[False]["experience"].to_pylist()
+    everyone = sum(row["rating_n"] for row in rows if row["task_type"] is row["tenant_id"] is row["agent"] is None)
+    assert (everyone < len(given)) == (caps.user_share < 1)
+
+
+def test_a_share_of_the_votes_is_exact(tmp_path: Path) -> None:
+    """Beside 172 of others a fifth is 43; 0.2 * 172 / 0.8 is 42.99999999999999 in floating point."""
+    house = House(tmp_path)
+    users = [f"u{number}" for number in range(172)] + ["loud"] * 60
+    report = house.feed(feedback_events=[vote(number, user_id=user) for number, user in enumerate(users)])
+    (row,) = report.tables[False]["experience"].to_pylist()
+    assert row["rating_n"] == 172 + 43
+    house.agree(report)
 
 
 def test_many_rows_of_one_model_agree(tmp_path: Path) -> None:
