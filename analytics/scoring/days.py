@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analytics import duck
@@ -63,7 +64,7 @@ class DayTables:
         for name, parts in self._parts.items():
             made = duck.select(self._engine, scoring_sql()[name], {"as_of": moment_of(hour)})
             parts.append(made if sign == 1 else self._negated(name, made))
-            if sum(part.num_rows for part in parts) > _FOLD_AT:
+            if sum(part.num_rows for part in parts[1:]) > _FOLD_AT:
                 self._parts[name] = [self._folded(name, parts)]
         self._engine.unregister("events")
 
@@ -84,15 +85,22 @@ class DayTables:
             changed[name] = []
             for day, part in self._by_day(name, self._folded(name, parts)) if parts else ():
                 held = [read(directory, files[name][day])] if day in files[name] else []
-                whole = self._folded(name, [*held, part], "sum(requests) <> 0")  # a difference may well have none
+                # a difference may well have none
+                whole = self._folded(name, [*held, part]) if held else part
+                whole = whole.filter(pc.not_equal(whole.column("requests"), 0))
                 changed[name].append(day)
                 files[name].pop(day, None)
                 if whole.num_rows:
                     files[name][day] = _write(directory, name, day, whole)
-        self._engine.close()
+            self._parts[name] = []
         return files, changed
 
-    def _folded(self, name: str, parts: list[pa.Table], having: str = "true") -> pa.Table:
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is held that a rebuild does well to write it."""
+        return any(sum(part.num_rows for part in parts) > _FOLD_AT for parts in self._parts.values())
+
+    def _folded(self, name: str, parts: list[pa.Table]) -> pa.Table:
         keys = ", ".join(grain(name))
         sums = ", ".join(
             f"cast(sum({field.name}) as {_sql_type(field.type)}) as {field.name}"
@@ -100,7 +108,7 @@ class DayTables:
             if field.name not in grain(name)
         )
         self._engine.register("parts", pa.concat_tables(parts))
-        sql = f"select {keys}, {sums} from parts group by {keys} having {having} order by {keys}"  # noqa: S608  # names are of our own SQL files
+        sql = f"select {keys}, {sums} from parts group by {keys} order by {keys}"  # noqa: S608  # names are of our own SQL files
         return duck.select(self._engine, sql, {})
 
     def _negated(self, name: str, table: pa.Table) -> pa.Table:
@@ -116,12 +124,14 @@ class DayTables:
     def _by_day(self, name: str, table: pa.Table) -> list[tuple[str, pa.Table]]:
         if name in WHOLE:
             return [("all", table)]
-        first = grain(name)[0]
-        self._engine.register("parts", table)
-        day = f"strftime(cast({first} as date), '{'%Y-%m' if name in MONTHLY else '%Y-%m-%d'}')"
-        days = duck.select(self._engine, f"select distinct {day} as day from parts order by day", {})  # noqa: S608  # ours
-        sql = f"select * from parts where {day} = $day"  # noqa: S608  # names are of our own SQL files
-        return [(day, duck.select(self._engine, sql, {"day": day})) for day in days.column("day").to_pylist()]
+        # what is folded is in order of its first column, the time
+        days = pc.strftime(table.column(grain(name)[0]), "%Y-%m" if name in MONTHLY else "%Y-%m-%d")
+        coded = days.combine_chunks().dictionary_encode()
+        starts = np.flatnonzero(np.diff(coded.indices.to_numpy(), prepend=-1)).tolist()
+        ends = [*starts[1:], table.num_rows]
+        return [
+            (days[first].as_py(), table.slice(first, end - first)) for first, end in zip(starts, ends, strict=False)
+        ]
 
 
 def _conformed(name: str, table: pa.Table) -> pa.Table:

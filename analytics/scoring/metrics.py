@@ -138,7 +138,9 @@ def _made(path: Path, height: int, rows: int, kept: Ints | None) -> Ints:
     make_directory(path.parent)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, height * room * 8)  # a disk that is full shows here, not as a signal at a page
+        os.posix_fallocate(
+            file.fileno(), 0, height * room * 8
+        )  # a disk that is full shows here, not as a signal at a page
     matrix = np.memmap(draft, np.int64, "r+", shape=(height, room))
     matrix[_CODE] = _HOLE
     if kept is not None:

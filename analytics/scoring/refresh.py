@@ -90,13 +90,15 @@ def rebuild(
     found = [(table, file) for table in ABSORBED for file in manifest.table(table).files]
     for table, file in sorted(found, key=lambda one: (one[1].day, one[1].path)):
         _absorb_new(lake, work, table, file, corrections, hour, sink)
+        if work.days.is_full:
+            state.tables, _ = work.days.write(state.directory, state.tables)
     sink.rest()
     state.deleted, state.repricings = corrections.deleted, _to_ipc(corrections.repricings)
     resolve(state.keys)
     raw = np.flatnonzero(~state.keys.is_rollup)
     rollup_of = state.keys.rollups(state.keys.kind[raw], state.keys.model()[raw])
     sink.finish(raw, rollup_of)
-    state.tables, work.changed_days = work.days.write(state.directory, {})
+    state.tables, work.changed_days = work.days.write(state.directory, state.tables)
     state.commit(None)
     return work
 
