@@ -10,7 +10,7 @@ from supabase_project import Fault, Project
 
 from analytics.errors import StoreUnavailable
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
-from analytics.store.decisions import find_decision, land_decisions
+from analytics.store.decisions import find_decision, land_decisions, told
 from analytics.store.supabase import SupabaseStore
 
 ASKED = (
@@ -50,7 +50,7 @@ def test_decisions_land_once_and_are_told_as_they_were_given(
     assert (again.landed, again.refused) == (0, ())
     assert len(store.read_all("routing_decisions")) == 3
     for answer in answers:
-        found = find_decision(answer.decision_id, logs, store)
+        found = told(find_decision(answer.decision_id, logs, store))
         assert json.loads(json.dumps(found["answer"])) == json.loads(json.dumps(answer.to_dict()))
 
 
