@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
-from analytics.routing.records import Evidence, Explanation, Part
+from analytics.routing.policies import both
+from analytics.routing.records import LIMIT_FIELDS, Evidence, Explanation, Part
 from analytics.store.budgets import RESERVED_S, Reservation
 from analytics.store.protocol import Store
-from analytics.store.rows import new_id
+from analytics.store.rows import Row, new_id
 
+_RANKING = ("policy", "weights", "sort")
 _TRIES = 8  # each finds less left than the one before, because others reserve meanwhile
 
 
@@ -47,10 +49,12 @@ def route_and_reserve(
     The cost reserved is that of `input_tokens` and `output_tokens` at the model's price. Where a budget refuses, the same question is
     asked again with what is left as a further limit, so that the next model is cheaper and within the same limits. A model without a
     known price is not taken, unless the query has `allow_unknown`: then nothing is reserved for it. With a `session`, the
-    model that the store remembers for it is `session_model` unless given, and the one reserved is remembered.
+    model that the store remembers for it is `session_model` unless given, and the one reserved is remembered. Its stored
+    preferences, an object of limits, `policy`, `weights` and `sort`, hold too: of two limits the stricter, and how to rank
+    only where the query does not say.
 
     `reservation_id` is a UUID (None: a new one): asked again under it, the model reserved before is answered. Raises ValueError if the query
-    has no tenant or no token counts, or if the call of this id was settled already; what `Store.reserve_budget` raises else.
+    has no tenant or no token counts, if the session's preferences make no sense, or if the call of this id was settled already; what `Store.reserve_budget` raises else.
     """
     if query.tenant is None or query.input_tokens is None or query.output_tokens is None:
         missing = "tenant" if query.tenant is None else "input_tokens and output_tokens"
@@ -59,8 +63,9 @@ def route_and_reserve(
         )
     tokens = query.input_tokens, query.output_tokens
     who: dict[str, Any] = {"tenant": query.tenant, "user": query.user, "agent": query.agent, "at": at}
-    if query.session is not None and query.session_model is None:
-        query = replace(query, session_model=store.touch_session(query.session, **who)["model"])
+    if query.session is not None:
+        remembered = store.touch_session(query.session, **who)
+        query = _preferred(replace(query, session_model=query.session_model or remembered["model"]), remembered)
     one, asked, refused = reservation_id or new_id(), query, list[Reservation]()
     for _ in range(_TRIES):
         answer = lookup.route(asked)
@@ -87,6 +92,26 @@ def route_and_reserve(
         said = "Of the models that fit best none has a known price to reserve."
         return Reserved(_without(answer, ("price_unknown", said)), None)
     return Reserved(_refused(answer, refused[-1]), refused[-1])
+
+
+def _preferred(query: RouteQuery, session: Row) -> RouteQuery:
+    """The query with what its session prefers."""
+    told = {name: value for name, value in (session["preferences"] or {}).items() if value is not None}
+    if session["policy"] is not None:
+        told.setdefault("policy", session["policy"])
+    if not told:
+        return query
+    odd = sorted(set(told) - {*LIMIT_FIELDS, *_RANKING})
+    try:
+        wished = RouteQuery(**{name: value for name, value in told.items() if name not in odd})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the preferences of session {query.session}: {error}") from None
+    if odd:
+        raise ValueError(f"the preferences of session {query.session}: there is no limit or preference {odd[0]}")
+    changed = both(dict(query.limits), dict(wished.limits))
+    if all(getattr(query, name) is None for name in _RANKING):
+        changed |= {name: getattr(wished, name) for name in _RANKING}
+    return replace(query, **changed)
 
 
 def _kept(

@@ -1,6 +1,5 @@
 """One question at one moment, with everything that a limit, an order or a sentence may want to know about it."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,22 +49,15 @@ class Asked:
         own = self.policy.tie_delta
         return self.board.catalog.tie_delta if own is None else own
 
-    @cached_property
-    def members(self) -> Members:
-        """What the asking agent may use; there must be one."""
-        assert self.query.agent is not None
-        return self.board.members_of(self.query.agent, self.query.tenant)
+    def side_by_side(self, members: Members) -> Few:
+        """The models that the asking agent may use, in no order."""
+        return Few(self.board, self.view, members.models, NO_SCORES, is_whole=True, own=self.patch)
 
-    @cached_property
-    def members_side_by_side(self) -> Few:
-        return Few(self.board, self.view, self.members.models, NO_SCORES, is_whole=True, own=self.patch)
-
-    @cached_property
     def later_side_by_side(self) -> Few:
         """The rest of the order, as far as it is kept."""
-        later = slice(len(self.ranking.first.models), None)
-        models = self.ranking.order[later].astype(np.intp)
-        return Few(self.board, self.view, models, self.ranking.score[later], is_whole=False)
+        ranking = self.ranking
+        later = slice(len(ranking.first.models), None)
+        return Few(self.board, self.view, ranking.order[later].astype(np.intp), ranking.score[later], is_whole=False)
 
     @property
     def ranking(self) -> Ranking:

@@ -27,11 +27,11 @@ def passing(asked: Asked, few: Few, *, agent: bool) -> Mask:
             if agent or name != "agent":
                 mask = mask & bits.among(words, few.models)
     for field, value in asked.limits:
-        mask = mask & passed(asked, few, field, value)
+        mask = mask & _passed(asked, few, field, value)
     return mask
 
 
-def passed(asked: Asked, few: Few, field: str, value: Any) -> Mask:
+def _passed(asked: Asked, few: Few, field: str, value: Any) -> Mask:
     """Which of them pass one limit."""
     way = COLUMNS.get(field)
     if way is None:

@@ -25,8 +25,11 @@ from .records import LIMIT_FIELDS, TIERS, MaxPrice, RouteQuery, Sort, Weights
 from .ties import ROUNDING, widest_gap
 
 _DEFAULT = Weights(0.3, 0.7)
-_RULES = {"weights", "fades_k", "sort", "limits", "tie_delta"}
+_RULES = {"weights", "fades_k", "sort", "limits", "tie_delta", "kept_within"}
 _REMEMBERED = 65_536
+KEPT_WITHIN = 5.0
+"""How many times the quality that a tie may lose is given up to stay with a session's model, where a policy does not say."""
+
 HALF_LATENCY_MS = 2_000.0
 HALF_USD_PER_M = 1.0
 
@@ -56,6 +59,7 @@ class Policy:
     sort: Sort | None = None
     limits: tuple[tuple[str, Any], ...] = ()
     tie_delta: float | None = None
+    kept_within: float = KEPT_WITHIN
     problem: str | None = None
 
     @property
@@ -166,7 +170,7 @@ def decode_policies(named: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] 
 
     A row has its owner (`tenant_id`, `agent`, `user_id`, each null: any), `name`, `version` (of those of one owner and name the
     active one counts, else the newest), `is_active`, and `rules`, a JSON object of `weights`, `fades_k`, `sort`, `limits`,
-    `tie_delta`; without rules it is the preset of that name. Presets that nobody replaces are everyone's. Raises `ValueError`
+    `tie_delta`, `kept_within` (sticky); without rules it is the preset of that name. Presets that nobody replaces are everyone's. Raises `ValueError`
     for `named` that make no sense; a row that makes none is kept with its problem, and stops its owner's questions alone.
     """
     everyones = {name: policy_of(name, rules) for name, rules in PRESETS.items()}
@@ -193,7 +197,9 @@ def policy_of(name: str, rules: Mapping[str, Any], owner: Owner = _EVERYONE) -> 
         odd += sorted(set(_object(rules.get("limits"))) - set(LIMIT_FIELDS))
         weights, limits = (_object(rules.get(field)) for field in ("weights", "limits"))
         checked = RouteQuery(**{} if odd else limits, weights=weights or None, sort=rules.get("sort"))
-        fades_k, tie_delta = (_amount(field, rules.get(field)) for field in ("fades_k", "tie_delta"))
+        fades_k, tie_delta, kept_within = (
+            _amount(field, rules.get(field)) for field in ("fades_k", "tie_delta", "kept_within")
+        )
     except (ValueError, TypeError) as error:
         raise ValueError(f"policy {name!r}: {error}") from None
     if odd:
@@ -206,6 +212,7 @@ def policy_of(name: str, rules: Mapping[str, Any], owner: Owner = _EVERYONE) -> 
         sort=checked.sort,
         limits=checked.limits,
         tie_delta=tie_delta,
+        kept_within=KEPT_WITHIN if kept_within is None else kept_within,
     )
 
 

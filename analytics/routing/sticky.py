@@ -3,7 +3,7 @@
 Without knowing where a session was, the models that tie with the best, and are no dearer, are told apart by rendezvous hashing: each
 session has an order of its own over all models, so it changes only when its model is no longer among them, and what
 other models do moves nobody else. Where the caller knows the session's model, it is kept while it passes every limit and the quality
-expected to be lost by it stays below `KEPT_WITHIN` times what a tie may lose: changing in mid-conversation costs something too.
+expected to be lost by it stays below the policy's `kept_within` times what a tie may lose: changing in mid-conversation costs something too.
 """
 
 import hashlib
@@ -22,9 +22,6 @@ from .limits import FAILING, Steps, first_failed
 from .orders import in_order
 from .records import RouteQuery
 from .ties import expected_loss
-
-KEPT_WITHIN = 5.0
-"""How many times the quality that a tie may lose is given up to stay with the session's model."""
 
 REMEMBERED = 4_096
 _OF_SESSIONS = {"session", "session_model"}
@@ -101,7 +98,9 @@ def _is_kept(band: Band, model: int, lost: float) -> bool:
     if model == best:
         return True
     if asked.sort is None:
-        return lost < KEPT_WITHIN * asked.tie_delta or any(model == member for member, _, _ in band.members)
+        return lost < asked.policy.kept_within * asked.tie_delta or any(
+            model == member for member, _, _ in band.members
+        )
     return _figure(asked, model) == _figure(asked, best)
 
 

@@ -7,6 +7,7 @@ the same answer.
 from . import bits, front, policies
 from .asked import Asked
 from .board import remember
+from .catalog import Members
 from .choice import Choice, loss
 from .experience import Patch
 from .few import Few
@@ -23,8 +24,10 @@ Ranked = tuple[int, float, int]  # a model, its score, its provider
 
 def walk(asked: Asked) -> Choice | None:
     """The choice, or None where this way does not lead to it."""
-    if asked.query.agent is not None and len(asked.members.models) <= _MEMBERS:
-        return _of_agent(asked)
+    if asked.query.agent is not None:
+        members = asked.board.members_of(asked.query.agent, asked.query.tenant)
+        if len(members.models) <= _MEMBERS:
+            return _of_agent(asked, members)
     own = asked.patch
     if not asked.is_stored or (asked.sort is not None and (own is not None or asked.is_by_tokens)):
         return None
@@ -38,9 +41,9 @@ def walk(asked: Asked) -> Choice | None:
     return _chosen(asked, hits, None, is_whole=is_whole)
 
 
-def _of_agent(asked: Asked) -> Choice | None:
+def _of_agent(asked: Asked, members: Members) -> Choice | None:
     """Among all that an agent may use, which are few; None where none of them passes."""
-    few = asked.members_side_by_side
+    few = asked.side_by_side(members)
     models = few.models[passing(asked, few, agent=False)]
     if not len(models):
         return None
@@ -66,7 +69,7 @@ def _first(asked: Asked, few: Few, fitting: int) -> Choice | None:
     ranking = asked.ranking
     if few.is_whole or len(hits) >= most:
         return None
-    later = asked.later_side_by_side
+    later = asked.later_side_by_side()
     hits += _ranked(later, front.as_number(passing(asked, later, agent=True)), most)[0]
     return _chosen(asked, hits, floor, is_whole=ranking.is_whole and len(hits) < most)
 

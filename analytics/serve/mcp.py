@@ -4,6 +4,8 @@ What a tool gives back is the same JSON that Python and the command line give. A
 are a tool error of one sentence: a limit that was misspelt must not be ignored.
 """
 
+import hashlib
+import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -13,6 +15,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from analytics.errors import AnalyticsError
 from analytics.routing import Lookup, RouteQuery
@@ -194,6 +198,35 @@ def http_security(host: str, names: list[str]) -> TransportSecuritySettings:
     hosts = [form for name in own for form in (name, f"{name}:*")]
     origins = [f"{scheme}://{form}" for form in hosts for scheme in ("http", "https")]
     return TransportSecuritySettings(enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins)
+
+
+async def serve_http(server: MCPServer, host: str, port: int, names: list[str], token: str | None = None) -> None:
+    """Serve over streamable HTTP until it is stopped; with a `token` only to those who send it as `Authorization: Bearer`."""
+    import uvicorn  # noqa: PLC0415  # half a second that stdio does not need
+
+    app = server.streamable_http_app(host=host, transport_security=http_security(host, names))
+    guarded = app if token is None else _guarded(app, token)
+    await uvicorn.Server(uvicorn.Config(guarded, host=host, port=port, log_level="warning")).serve()
+
+
+def _guarded(app: ASGIApp, token: str) -> ASGIApp:
+    """The app for those who know the token; the time a comparison takes says nothing of it."""
+    expected = hashlib.sha256(token.encode()).digest()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, said = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+        is_known = hmac.compare_digest(hashlib.sha256(said.strip()).digest(), expected)
+        if scheme.lower() == b"bearer" and is_known:
+            await app(scope, receive, send)
+            return
+        refusal = PlainTextResponse("A bearer token is needed.", 401, {"WWW-Authenticate": "Bearer"})
+        await refusal(scope, receive, send)
+
+    return answer
 
 
 def _add_routing(server: MCPServer, lookup: Lookup) -> None:

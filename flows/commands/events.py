@@ -53,6 +53,7 @@ def feedback(
     model: Annotated[str | None, typer.Option(help="Who answered, where the message was never imported.")] = None,
     task: Annotated[str | None, typer.Option(help="Its task type.")] = None,
     agent: Annotated[str | None, typer.Option(help="The agent that asked.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="The tenant of the agent and of who rates.")] = None,
     user: Annotated[str | None, typer.Option(help="Who rates.")] = None,
     json: Json = False,
 ) -> None:
@@ -65,6 +66,7 @@ def feedback(
         "model": model,
         "task_type": task,
         "agent_id": agent,
+        "tenant_id": tenant,
         "user_id": user,
         "rating": rating,
         "signal": signal,

@@ -112,6 +112,10 @@ def add_policy(
         float | None, typer.Option(help="The priority's weight fades as k / (k + n) with n ratings.")
     ] = None,
     tie_delta: Annotated[float | None, typer.Option(help="Quality that may be lost for a lower price.")] = None,
+    kept_within: Annotated[
+        float | None,
+        typer.Option(help="A session keeps its model while that loses less than so many times --tie-delta (else 5)."),
+    ] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     tenant: ForTenant = None,
     agent: ForAgent = None,
@@ -129,12 +133,13 @@ def add_policy(
         "sort": sort,
         "fades_k": fades_k,
         "tie_delta": tie_delta,
+        "kept_within": kept_within,
         "limits": limits(limit or ()),
     }
     rules = {rule: value for rule, value in given.items() if value not in (None, {})}
     if not rules:
         raise UsageError(
-            "A policy without rules says nothing: give --weight, --limit, --sort, --fades-k or --tie-delta."
+            "A policy without rules says nothing: give --weight, --limit, --sort, --fades-k, --tie-delta or --kept-within."
         )
     if sort is not None and (weight or fades_k is not None):
         raise UsageError("--sort ranks by one figure alone: give either it or --weight and --fades-k.")

@@ -1,6 +1,7 @@
 """`scorehouse mcp`: the lookup for agents that speak the Model Context Protocol."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +17,11 @@ from flows.warehouse import open_store
 if TYPE_CHECKING:
     from analytics.serve.mcp import Services
 
+TOKEN = "SCOREHOUSE_MCP_TOKEN"  # noqa: S105  # its name
+"""Names the variable with what a client over HTTP has to send as `Authorization: Bearer`; unset: whoever gets there is answered."""
+
+_SHORTEST = 16
+
 
 def mcp(
     transport: Annotated[Literal["stdio", "http"], typer.Option(help="How it is spoken to.")] = "stdio",
@@ -23,12 +29,12 @@ def mcp(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on (http).")] = 8765,
     remote_name: Annotated[
         list[str] | None,
-        typer.Option(help="A name by which other machines reach it; needed beyond loopback, where nothing asks who they are; repeatable."),
+        typer.Option(help="A name by which other machines reach it; needed beyond loopback, as is a token in SCOREHOUSE_MCP_TOKEN; repeatable."),
     ] = None,
 ) -> None:  # fmt: skip
     """Serve the tools route_model, explain_route, compare_models, model_performance and record_feedback."""
     try:
-        from analytics.serve.mcp import LOOPBACK, http_security, make_server
+        from analytics.serve.mcp import LOOPBACK, make_server, serve_http
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mcp":
             raise
@@ -37,9 +43,14 @@ def mcp(
 
     names = remote_name or []
     if transport == "http" and host not in LOOPBACK and not names:
+        raise UsageError(f"--host {host} lets other machines in: say by which name they may come with --remote-name.")
+    token = os.environ.get(TOKEN) or None
+    if transport == "http" and token is None and host not in LOOPBACK:
         raise UsageError(
-            f"--host {host} lets other machines in, and nothing asks who they are: say by which name they may come with --remote-name."
+            f"Other machines may come in, so a token must say who they are: set {TOKEN} to a long random text."
         )
+    if token is not None and len(token) < _SHORTEST:
+        raise UsageError(f"{TOKEN} is too short to be a secret: give at least {_SHORTEST} characters.")
     settings = load_settings()
     with Lookup.open(settings.home.path, log=True) as lookup:
         server = make_server(lookup, _services(settings), version=metadata.version("scorehouse"))
@@ -47,8 +58,7 @@ def mcp(
             asyncio.run(server.run_stdio_async())
             return
         render.say(f"Serving MCP at http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
-        security = http_security(host, names)
-        asyncio.run(server.run_streamable_http_async(host=host, port=port, transport_security=security))
+        asyncio.run(serve_http(server, host, port, names, token))
 
 
 def _services(settings: Settings) -> "Services":

@@ -103,8 +103,8 @@ def test_live_events_feedback_and_an_export(run: Run, house: House, tmp_path: Pa
     assert run("events", "import", events, "--json").json["new_requests"] == 0
     rated = run("feedback", "m1", "--signal", "regenerate", "--json").json
     assert (rated["model"], rated["rating"], rated["is_simulated"]) == (f"{AURORA}/aurora-mini", 0.0, True)
-    named = run("feedback", "elsewhere", "--rating", "0.5", "--model", "aurora-code", "--json").json
-    assert (named["model"], named["is_simulated"]) == (f"{AURORA}/aurora-code", True)
+    named = run("feedback", "elsewhere", "--rating", "0.5", "--model", "aurora-code", "--tenant", "acme", "--json").json
+    assert (named["model"], named["is_simulated"], named["tenant_id"]) == (f"{AURORA}/aurora-code", True, "acme")
     run("score")
     done = run("export", "feedback_events", "--out", tmp_path / "f.csv")
     assert done.code == 0

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from e2e.conftest import Run
 from house import AURORA, House
 from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
 
 from analytics.routing import Evidence, Fallback, Lookup, Part, RouteQuery
@@ -156,9 +158,13 @@ def test_over_stdio_every_tool_does_its_part(scored: House, run: Run) -> None:
 
 @pytest.fixture
 def served(scored: House, unused_port: int) -> Iterator[str]:
+    yield from serving(environment(scored), unused_port)
+
+
+def serving(variables: dict[str, str], unused_port: int) -> Iterator[str]:
     process = subprocess.Popen(
         [COMMAND, "mcp", "--transport", "http", "--port", str(unused_port)],
-        env=environment(scored), stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -188,6 +194,53 @@ def test_over_http_the_same_answer_and_only_to_this_machine(served: str, run: Ru
                    {"Host": "127.0.0.1.evil.example:80"}):  # fmt: skip
         answer = httpx.post(served, json=call, headers=accept | header, trust_env=False)
         assert answer.status_code in {403, 421}, header
+
+
+SECRET = "a long random text of 40 characters or so"
+
+
+@pytest.fixture
+def guarded(scored: House, unused_port: int) -> Iterator[str]:
+    yield from serving(environment(scored) | {"SCOREHOUSE_MCP_TOKEN": SECRET}, unused_port)
+
+
+def test_with_a_token_only_those_who_send_it_are_answered(guarded: str) -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    accept = {"Accept": "application/json, text/event-stream"}
+    for given in (
+        None,
+        "",
+        SECRET,
+        f"Basic {SECRET}",
+        "Bearer",
+        f"Bearer {SECRET}x",
+        f"Bearer {SECRET[:-1]}",
+        "Bearer \u00e9",
+    ):
+        header = {} if given is None else {"Authorization": given.encode()}
+        answer = httpx.post(guarded, json=call, headers=accept | header, trust_env=False)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), given
+        assert "tools" not in answer.text
+    twice = [*accept.items(), ("Authorization", f"Bearer {SECRET}"), ("Authorization", "Bearer no")]
+    assert httpx.post(guarded, json=call, headers=twice, trust_env=False).status_code == 401
+
+    async def drive() -> None:
+        http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {SECRET}"}, trust_env=False)
+        async with http, Client(streamable_http_client(guarded, http_client=http)) as client:
+            assert (await said(client, "route_model", task="code"))["model"]
+
+    asyncio.run(drive())
+
+
+def test_beyond_loopback_a_token_must_be_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for token in (None, "", "hunter2"):
+        monkeypatch.delenv("SCOREHOUSE_MCP_TOKEN", raising=False)
+        if token is not None:
+            monkeypatch.setenv("SCOREHOUSE_MCP_TOKEN", token)
+        ran = run("mcp", "--transport", "http", "--host", "0.0.0.0", "--remote-name", "house.internal")
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert "SCOREHOUSE_MCP_TOKEN" in ran.err
+        assert not token or token not in ran.err
 
 
 def test_beyond_loopback_a_name_must_be_given(run: Run) -> None:

@@ -91,6 +91,20 @@ def test_a_session_moves_when_staying_costs_too_much_quality(tmp_path: Path) -> 
     assert moved.reasons[0] == "The session moves from Two to One: staying would be expected to lose 6.00 % of quality."
 
 
+@pytest.mark.parametrize(("kept_within", "kept"), [(0, "a/one"), (3.9, "a/one"), (4.1, "b/two"), (None, "b/two")])
+def test_a_policy_says_how_much_a_session_may_lose_by_staying(
+    tmp_path: Path, kept_within: float | None, kept: str
+) -> None:
+    scores = [rating(key, "code", quality, 5_000, quality_se=0.0) for key, quality in (("a/one", 0.9), ("b/two", 0.86))]
+    rules = {"weights": {"quality": 1}, "tie_delta": 0.01, "kept_within": kept_within}
+    configure(
+        tmp_path, [model("a/one"), model("b/two", pricing_input=9.0)], stored=[policy("calm", rules, is_active=True)]
+    )
+    scored(tmp_path, scores)
+    lookup = Lookup.open(tmp_path, watch=False, clock=lambda: NOW_S)
+    assert talk(lookup, session_model="b/two").model == kept
+
+
 def test_under_a_sort_the_session_follows_the_figure(tmp_path: Path) -> None:
     models = [model("a/one", pricing_input=1.0), model("b/two", pricing_input=1.0), model("c/dear", pricing_input=5.0)]
     lookup = opened(tmp_path, models, [rating(row["id"], "code", 0.9, 100) for row in models])

@@ -174,3 +174,31 @@ def test_a_stream_of_requests_with_fallbacks_never_overspends(
     for thread in threads:
         thread.join()
     assert_never_overspent(store)
+
+
+def test_what_a_session_prefers_holds_for_each_of_its_queries(lookup: Lookup, store: SqliteStore) -> None:
+    store.touch_session("s1", tenant="acme", preferences={"deny": ["a/best"], "max_price": {"prompt": 50}}, at=NOON)
+    assert ask(lookup, store).answer.model == "a/best"
+    assert ask(lookup, store, session="s1").answer.model == "b/good"
+    assert ask(lookup, store, session="s1", session_model="a/best").answer.model == "b/good"
+    stricter = ask(lookup, store, session="s1", max_price={"prompt": 5}, deny=("d/free",))
+    assert stricter.answer.model == "c/fair", "of two limits the stricter holds"
+    assert ask(lookup, store, session="s1", max_price={"prompt": 500}).answer.model == "b/good", "none is lifted"
+
+
+def test_how_a_session_ranks_holds_where_the_query_does_not_say(lookup: Lookup, store: SqliteStore) -> None:
+    store.touch_session("s2", tenant="acme", policy="cheapest", at=NOON)
+    assert ask(lookup, store, session="s2").answer.model == "c/fair"
+    assert ask(lookup, store, session="s2", policy="best", session_model="a/best").answer.model == "a/best"
+    store.touch_session("s3", tenant="acme", policy="best", preferences={"sort": "price"}, at=NOON)
+    assert ask(lookup, store, session="s3").answer.model == "c/fair"
+
+
+@pytest.mark.parametrize("preferences", [{"denny": ["a/best"]}, {"max_tier": "cheap"}, {"min_quality": "high"}])
+def test_preferences_that_make_no_sense_are_named_and_reserve_nothing(
+    lookup: Lookup, store: SqliteStore, preferences: dict[str, object]
+) -> None:
+    store.touch_session("s4", tenant="acme", preferences=preferences, at=NOON)
+    with pytest.raises(ValueError, match=rf"session s4: .*{next(iter(preferences))}"):
+        ask(lookup, store, session="s4")
+    assert store.read_all("budget_reservations") == []
