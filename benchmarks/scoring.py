@@ -61,7 +61,8 @@ _MEANS = """
     max(created_at) as last_updated
 """
 _PERCENTILES = ", ".join(
-    f"percentile_cont(array[0.5, 0.95, 0.99]) within group (order by {column}) as {column}_p" for column in ("latency_ms", "ttft_ms")
+    f"percentile_cont(array[0.5, 0.95, 0.99]) within group (order by {column}) as {column}_p"
+    for column in ("latency_ms", "ttft_ms")
 )
 CRONS = {
     "naive cron": f"create table naive as select {_MEANS} from model_metric_events group by model, domain",  # ours
