@@ -141,7 +141,7 @@ class _Tables(Mapping[str, pa.Table]):
             return given
         if self._snapshot is not None:
             return read_snapshot(self._snapshot, only=[name]).tables[name]
-        return pa.concat_tables(part.make() for part in given)
+        return pa.concat_tables(given.make(list(given.of)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._given)

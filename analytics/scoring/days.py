@@ -31,6 +31,7 @@ _NUMBERS = (
     *(f"{metric}_ticks" for metric in METRICS), "input_tokens", "output_tokens", "cost_nanos", "confidence_micros", "status_code",
 )  # fmt: skip
 _ENGINE = 1  # raised when arrays come to mean something else
+_ADD_AT = 400_000  # rows that are collected: 50 MB
 _FOLD_AT = 400_000  # rows of contributions that are held before they are added up
 
 Files = dict[str, dict[str, str]]  # table -> day -> name of the file, which begins with the sha256 of its content
@@ -50,23 +51,34 @@ def grain(table: str) -> list[str]:
 
 
 class DayTables:
-    """What a refresh adds to the day tables, and takes away."""
+    """What a refresh adds to the day tables, and takes away. Rows are collected, and added up when they are many: SQL costs by the statement."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[pa.Table]] = {name: [] for name in DAY_TABLES}
+        self._events: dict[tuple[int, int], list[pa.Table]] = {}
+        self._waiting = 0
         self._engine = duck.open_engine()
 
     def add(self, rows: Rows, hour: int, sign: int = 1) -> None:
         """Add rows to their days (sign -1: take them away), seen from `hour`, the hour of as_of."""
         if not len(rows):
             return
-        self._engine.register("events", to_events(rows))
-        for name, parts in self._parts.items():
-            made = duck.select(self._engine, scoring_sql()[name], {"as_of": moment_of(hour)})
-            parts.append(made if sign == 1 else self._negated(name, made))
-            if sum(part.num_rows for part in parts[1:]) > _FOLD_AT:
-                self._parts[name] = [self._folded(name, parts)]
-        self._engine.unregister("events")
+        self._events.setdefault((hour, sign), []).append(to_events(rows))
+        self._waiting += len(rows)
+        if self._waiting > _ADD_AT:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        for (hour, sign), tables in self._events.items():
+            self._engine.register("events", pa.concat_tables(tables))
+            for name, parts in self._parts.items():
+                made = duck.select(self._engine, scoring_sql()[name], {"as_of": moment_of(hour)})
+                if made.num_rows:
+                    parts.append(made if sign == 1 else self._negated(name, made))
+                if sum(part.num_rows for part in parts[1:]) > _FOLD_AT:
+                    self._parts[name] = [self._folded(name, parts)]
+            self._engine.unregister("events")
+        self._events, self._waiting = {}, 0
 
     def add_tables(self, tables: Mapping[str, pa.Table]) -> None:
         """Add what `folded` gave; of a table or column that there was not yet, nothing."""
@@ -76,10 +88,12 @@ class DayTables:
 
     def folded(self) -> dict[str, pa.Table]:
         """What was added so far, by table."""
+        self._add_up()
         return {name: self._folded(name, parts) for name, parts in self._parts.items() if parts}
 
     def write(self, directory: Path, old: Files) -> tuple[Files, dict[str, list[str]]]:
         """The files of all days as they are now, and the days of each table that changed; raises `StateDamaged`."""
+        self._add_up()
         files, changed = {name: dict(old.get(name, {})) for name in DAY_TABLES}, dict[str, list[str]]()
         for name, parts in self._parts.items():
             changed[name] = []
@@ -101,6 +115,8 @@ class DayTables:
         return any(sum(part.num_rows for part in parts) > _FOLD_AT for parts in self._parts.values())
 
     def _folded(self, name: str, parts: list[pa.Table]) -> pa.Table:
+        if len(parts) == 1:
+            return parts[0]  # in order, and each key once
         keys = ", ".join(grain(name))
         sums = ", ".join(
             f"cast(sum({field.name}) as {_sql_type(field.type)}) as {field.name}"
@@ -154,7 +170,7 @@ def read(directory: Path, file: str) -> pa.Table:
         raise StateDamaged(f"{file} cannot be read ({error.strerror})") from error
     if not file.startswith(hashlib.sha256(data).hexdigest()):
         raise StateDamaged(f"{file} does not match its recorded sha256")
-    return pq.ParquetFile(pa.BufferReader(data)).read()
+    return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
 
 
 @cache
@@ -217,7 +233,9 @@ def _sql_type(kind: pa.DataType) -> str:
 
 def _write(directory: Path, name: str, day: str, table: pa.Table) -> str:
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    # Numbers hardly repeat, nobody asks for statistics, and zstd takes three times as long as all else that is done here.
+    pq.write_table(table, sink, compression="lz4", use_dictionary=texts or False, write_statistics=False)
     data = sink.getvalue().to_pybytes()
     file = f"{hashlib.sha256(data).hexdigest()}.{name}.{day}.parquet"
     replace_file(directory / file, data)

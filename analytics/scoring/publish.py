@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,12 +37,11 @@ _PLAIN = 1 << 20  # bytes of a table above which compressing it takes longer tha
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a table: `of` changes whenever what it is made of does, `make` makes its rows."""
+class Parts:
+    """A table in parts: `of` changes for a part whenever what it is made of does, `make` makes the rows of those named, in their order."""
 
-    name: str
-    of: str
-    make: Callable[[], pa.Table]
+    of: Mapping[str, str]
+    make: Callable[[Sequence[str]], Iterable[pa.Table]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class _Piece:
     path: Path | None = None
 
 
-Given: TypeAlias = pa.Table | Sequence[Part]
+Given: TypeAlias = pa.Table | Parts
 
 
 def publish(root: Path, tables: Mapping[str, Given], meta: Mapping[str, Any], pointer: str = "CURRENT") -> str:
@@ -128,9 +127,9 @@ class _Before:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self._parts = {}
 
-    def find(self, table: str, part: Part, parts: int) -> _Piece | None:
+    def find(self, table: str, name: str, of: str, parts: int) -> _Piece | None:
         """The file of that part, if it is there and of the right size, and whole if it is its turn to be looked at."""
-        number, entry = self._parts.get((table, part.name, part.of), (0, {}))
+        number, entry = self._parts.get((table, name, of), (0, {}))
         if not entry:
             return None
         path = self._directory / entry["file"]
@@ -147,16 +146,13 @@ def _pieces(name: str, given: Given, before: _Before) -> list[_Piece]:
     if isinstance(given, pa.Table):
         data = _parquet(given, is_packed=given.nbytes < _PLAIN)
         return [_Piece(_file_entry(f"{name}.parquet", data, given), data)]
-    pieces = []
-    for part in given:
-        piece = before.find(name, part, len(given))
-        if piece is None:
-            table = part.make()
-            data = _parquet(table, is_packed=True)
-            own = {"name": part.name, "of": part.of, "bytes": len(data)}
-            piece = _Piece({**own, **_file_entry(f"{name}.{part.name}.parquet", data, table)}, data)
-        pieces.append(piece)
-    return pieces
+    found = {part: before.find(name, part, of, len(given.of)) for part, of in given.of.items()}
+    missing = [part for part, piece in found.items() if piece is None]
+    for part, table in zip(missing, given.make(missing), strict=True):
+        data = _parquet(table, is_packed=True)
+        own = {"name": part, "of": given.of[part], "bytes": len(data)}
+        found[part] = _Piece({**own, **_file_entry(f"{name}.{part}.parquet", data, table)}, data)
+    return [piece for piece in found.values() if piece is not None]
 
 
 def _file_entry(file: str, data: bytes, table: pa.Table) -> dict[str, Any]:
@@ -235,20 +231,17 @@ def _verify(directory: Path, pieces: Mapping[str, list[_Piece]], manifest: Mappi
 
 
 def _parquet(table: pa.Table, *, is_packed: bool) -> bytes:
-    """As a file, compressed or plain: then numbers are without dictionaries too, as they hardly repeat."""
+    """As a file, compressed or plain; numbers are without dictionaries, as they hardly repeat."""
     sink = pa.BufferOutputStream()
-    if is_packed:
-        pq.write_table(table.combine_chunks(), sink, compression="zstd", write_page_checksum=True)
-    else:
-        texts = [column.name for column in table.schema if pa.types.is_string(column.type)]
-        pq.write_table(
-            table,
-            sink,
-            compression="none",
-            use_dictionary=texts or False,
-            write_statistics=False,
-            write_page_checksum=True,
-        )
+    texts = [column.name for column in table.schema if pa.types.is_string(column.type)]
+    pq.write_table(
+        table.combine_chunks() if is_packed else table,
+        sink,
+        compression="zstd" if is_packed else "none",
+        use_dictionary=texts or False,
+        write_statistics=is_packed,
+        write_page_checksum=True,
+    )
     data: bytes = sink.getvalue().to_pybytes()
     return data
 

@@ -6,9 +6,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ from store.samples import T0, entry, provider
 
 from analytics.routing.published import SnapshotUnreadable, read_published
 from analytics.scoring import publish, publish_configuration, remove_old
-from analytics.scoring.publish import Part, current
+from analytics.scoring.publish import Parts, current
 from analytics.store import Actor, Row, SqliteStore, stable_id
 
 META = {"kind": "scoring", "is_simulated": False, "as_of": "2026-11-21T12:00:00.000000+00:00"}
@@ -74,14 +73,14 @@ def test_a_damaged_snapshot_is_never_written_to_again(tmp_path: Path) -> None:
     assert read_published(tmp_path).tables["numbers"].equals(table(1))
 
 
-def parts(made: list[str], **numbers: int) -> list[Part]:
+def parts(made: list[str], **numbers: int) -> Parts:
     """A table of one part for each name; its number is what it is made of."""
 
-    def make(name: str, number: int) -> pa.Table:
-        made.append(name)
-        return table(number)
+    def make(names: Sequence[str]) -> list[pa.Table]:
+        made.extend(names)
+        return [table(numbers[name]) for name in names]
 
-    return [Part(name, str(number), partial(make, name, number)) for name, number in numbers.items()]
+    return Parts({name: str(number) for name, number in numbers.items()}, make)
 
 
 def test_a_part_that_did_not_change_is_neither_made_nor_written_again(tmp_path: Path) -> None:
