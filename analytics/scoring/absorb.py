@@ -19,6 +19,10 @@ from analytics.scoring.state import SLOTS, Changes, State, sparse_code, sparse_p
 
 Ints = npt.NDArray[np.int64]
 
+_COUNT_AT = 4_000_000  # cells that are collected before they are counted: 32 MB
+_ROLLUPS = 2_048  # whose histograms are added up at once: 22 MB
+_READ = 256  # keys whose histograms are read at once: 3 MB
+
 
 class Sink(Protocol):
     """Where contributions go. Moments rows are by key * SLOTS + ring, each once; cells by key * CELLS + cell, one for each row."""
@@ -96,7 +100,8 @@ class Fresh:
     def __init__(self, state: State) -> None:
         self._state = state
         self._moments = np.zeros((0, sums.WIDTH), np.int64)
-        self._rings: dict[int, npt.NDArray[np.uint32]] = {}
+        self._cells: dict[int, list[Ints]] = {}
+        self._waiting = 0
         self._sparse: list[tuple[Ints, int]] = []
         self._room = 0
 
@@ -107,7 +112,6 @@ class Fresh:
         held = np.zeros((self._room * SLOTS, sums.WIDTH), np.int64)
         held[: len(self._moments)] = self._moments
         self._moments = held
-        self._rings = {}
 
     def add_moments(self, at: Ints, table: Ints, sign: int) -> None:
         assert sign == 1
@@ -118,20 +122,23 @@ class Fresh:
 
     def add_cells(self, ring: int, at: Ints, sign: int) -> None:
         assert sign == 1
-        if ring not in self._rings:
-            self.rest()  # days come in order of time: the ring before this one is hardly needed any more
-            path = self._state.histogram_path(ring)
-            with path.open("ab") as file:
-                file.truncate(max(file.tell(), self._room * CELLS * 4))
-            self._rings[ring] = np.memmap(path, np.uint32, "r+")
-        np.add.at(self._rings[ring], at, np.uint32(1))
+        self._cells.setdefault(ring, []).append(at)
+        self._waiting += len(at)
+        if self._waiting > _COUNT_AT:
+            self.rest()
 
     def add_sparse(self, codes: Ints, sign: int) -> None:
         self._sparse.append((codes, sign))
 
     def rest(self) -> None:
-        """Let go of the memory that mapped files take."""
-        self._rings = {}
+        """Count in the files what waits in memory, in their order: each page of them is taken up once."""
+        for ring, parts in self._cells.items():
+            at, counts = np.unique(np.concatenate(parts), return_counts=True)
+            path = self._state.histogram_path(ring)
+            with path.open("ab") as file:
+                file.truncate(max(file.tell(), (int(at[-1]) // CELLS + 1) * CELLS * 4))
+            np.memmap(path, np.uint32, "r+")[at] += counts.astype(np.uint32)
+        self._cells, self._waiting = {}, 0
 
     def finish(self, raw: Ints, rollup_of: Ints) -> None:
         """Add up the roll-ups (`rollup_of` each of the raw keys) and write what is in memory."""
@@ -152,16 +159,29 @@ class Fresh:
         with state.moments_path.open("r+b") as file:
             file.write(blocks[: len(state.keys)].tobytes())
         for ring in range(RINGS):
-            has = blocks[:, ring, 0] > 0
-            with state.histogram_path(ring).open("r+b") as file:
-                for rollup, first, last in zip(rollups.tolist(), starts.tolist(), ends.tolist(), strict=True):
-                    members = np.sort(raw[order[first:last]])
-                    members = members[has[members]]
-                    if len(members):
-                        file.seek(rollup * CELLS * 4)
-                        file.write(memoryview(state.read_cells(ring, members).sum(axis=0, dtype=np.uint32)).cast("B"))
+            members = raw[blocks[raw, ring, 0] > 0]
+            self._add_up_cells(ring, members, rollup_of[blocks[raw, ring, 0] > 0])
         state.sparse = _with_rollups(state.sparse, raw, rollup_of)
         self._moments = np.zeros((0, sums.WIDTH), np.int64)
+
+
+    def _add_up_cells(self, ring: int, members: Ints, rollup_of: Ints) -> None:
+        """Write the histograms of the roll-ups of one ring; keys are read in the order in which they lie in the file."""
+        rollups = np.unique(rollup_of)
+        for first in range(0, len(rollups), _ROLLUPS):
+            here = rollups[first : first + _ROLLUPS]
+            is_of = (rollup_of >= here[0]) & (rollup_of <= here[-1])
+            order = np.argsort(members[is_of])
+            keys, places = members[is_of][order], np.searchsorted(here, rollup_of[is_of][order])
+            whole = np.zeros((len(here), CELLS), np.uint32)
+            for begin in range(0, len(keys), _READ):
+                found = self._state.read_cells(ring, keys[begin : begin + _READ])
+                for place, cells_of in zip(places[begin : begin + _READ].tolist(), found, strict=True):
+                    whole[place] += cells_of
+            with self._state.histogram_path(ring).open("r+b") as file:
+                for rollup, counts in zip(here.tolist(), whole, strict=True):
+                    file.seek(rollup * CELLS * 4)
+                    file.write(counts.tobytes())
 
 
 def add_blocks(blocks: Ints) -> Ints:

@@ -6,29 +6,37 @@
 -- corrected for n (Joanes and Gill, The Statistician 47, 1998, 183-189). Of the methods compared by simulation (plain t,
 -- Johnson's, Cox's for the log-normal, t of the logarithm) it alone stays near 95 % for log-normals up to sigma 1 and for
 -- mixtures, from n = 30; with fewer, and for tails that n rows hardly show, it covers less (benchmarks/intervals.py).
-with measured as (
+-- Rows are numbered, so that only quantiles have to be found by their names.
+with numbered as materialized (
     select
-        window_name, model, domain, 'latency_ms' as metric,
-        latency_n as n, cast(latency_sum as hugeint) as total, cast(latency_squares as hugeint) as squares
+        *,
+        row_number() over () as number
     from window_moments
+),
+
+measured as (
+    select
+        number, window_name, model, domain, 'latency_ms' as metric,
+        latency_n as n, cast(latency_sum as hugeint) as total, cast(latency_squares as hugeint) as squares
+    from numbered
     where latency_n > 0
     union all
     select
-        window_name, model, domain, 'ttft_ms' as metric,
+        number, window_name, model, domain, 'ttft_ms' as metric,
         ttft_n as n, cast(ttft_sum as hugeint) as total, cast(ttft_squares as hugeint) as squares
-    from window_moments
+    from numbered
     where ttft_n > 0
     union all
     select
-        window_name, model, domain, 'tps' as metric,
+        number, window_name, model, domain, 'tps' as metric,
         tps_n as n, cast(tps_sum as hugeint) as total, cast(tps_squares as hugeint) as squares
-    from window_moments
+    from numbered
     where tps_n > 0
     union all
     select
-        window_name, model, domain, 'inter_token_ms' as metric,
+        number, window_name, model, domain, 'inter_token_ms' as metric,
         inter_token_n as n, cast(inter_token_sum as hugeint) as total, cast(inter_token_squares as hugeint) as squares
-    from window_moments
+    from numbered
     where inter_token_n > 0
 ),
 
@@ -96,7 +104,7 @@ shares as (
         correct / nullif(graded, 0) as accuracy,
         (failed + incomplete) / nullif(requests, 0) as failure_rate,
         1.959963984540054 as z
-    from window_moments
+    from numbered
 ),
 
 wilson as (
@@ -179,20 +187,8 @@ select
     cast(m.confidence_sum as double) / nullif(m.confidence_n, 0) / 1e6 as confidence,
     m.last_seen as last_updated
 from wilson as m
-left join spread as latency
-    on
-        m.window_name = latency.window_name and m.model = latency.model
-        and m.domain is not distinct from latency.domain and latency.metric = 'latency_ms'
-left join spread as ttft
-    on
-        m.window_name = ttft.window_name and m.model = ttft.model
-        and m.domain is not distinct from ttft.domain and ttft.metric = 'ttft_ms'
-left join spread as tps
-    on
-        m.window_name = tps.window_name and m.model = tps.model
-        and m.domain is not distinct from tps.domain and tps.metric = 'tps'
-left join spread as inter_token
-    on
-        m.window_name = inter_token.window_name and m.model = inter_token.model
-        and m.domain is not distinct from inter_token.domain and inter_token.metric = 'inter_token_ms'
+left join spread as latency on m.number = latency.number and latency.metric = 'latency_ms'
+left join spread as ttft on m.number = ttft.number and ttft.metric = 'ttft_ms'
+left join spread as tps on m.number = tps.number and tps.metric = 'tps'
+left join spread as inter_token on m.number = inter_token.number and inter_token.metric = 'inter_token_ms'
 order by m.window_name, m.model, m.domain
