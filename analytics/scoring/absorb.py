@@ -164,7 +164,6 @@ class Fresh:
         state.sparse = _with_rollups(state.sparse, raw, rollup_of)
         self._moments = np.zeros((0, sums.WIDTH), np.int64)
 
-
     def _add_up_cells(self, ring: int, members: Ints, rollup_of: Ints) -> None:
         """Write the histograms of the roll-ups of one ring; keys are read in the order in which they lie in the file."""
         rollups = np.unique(rollup_of)

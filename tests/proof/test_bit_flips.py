@@ -4,7 +4,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import pytest
 from store.samples import T0, T2, entry, provider, request, result, run
 
 from analytics.errors import Corrupt
-from analytics.lake import DIMENSIONS, EVENTS, Lake
+from analytics.lake import DIMENSIONS, EVENTS, Lake, LakeFile
 from analytics.lake.manifest import read_manifest, write_manifest
 from analytics.routing.published import SnapshotUnreadable, read_published
-from analytics.scoring import score
+from analytics.scoring import prunable, score, seal
 from analytics.store import SqliteStore
 
 AS_OF = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
@@ -163,3 +163,43 @@ def test_a_manifest_from_before_there_were_checksums_still_reads(house: Path, tm
     path.write_text(json.dumps(plain | {"epoch": "another", "version": document["version"]}))
     with pytest.raises(Corrupt, match="sha256"):
         read_manifest(path)
+
+
+def test_a_flipped_bit_in_what_was_sealed_is_named_and_not_used(house: Path, tmp_path: Path) -> None:
+    """Raw rows are gone, their sums are all there is: a damaged one is left out with a sentence, or it stops the refresh."""
+    copy = tmp_path / "house"
+    shutil.copytree(house, copy)
+    lake, scoring, later = Lake(copy / "lake"), copy / "scoring", AS_OF + timedelta(days=120)
+    score(lake, scoring, later)
+    with lake.lease():
+        days = seal(lake, scoring, prunable(lake, scoring, later.date()))
+        gone: dict[str, list[LakeFile]] = {}
+        for day in days:
+            gone.setdefault(day.table, []).extend(day.files)
+        lake.forget(gone)
+    whole = {kind: dict(tables) for kind, tables in score(lake, scoring, later, full=True).tables.items()}
+    sealed = sorted(path for path in (copy / "lake" / "partials").rglob("*") if path.is_file())
+    assert {path.suffix for path in sealed} == {"", ".parquet"}
+    dice = random.Random(5)
+    for path in sealed:
+        before = flip(path, dice)
+        try:
+            report = score(lake, scoring, later, full=True)
+        except Corrupt as error:
+            named = path.name == "SEALED" and path.name in str(error)
+        else:
+            named = any(path.name in sentence for sentence in report.corrupt)
+            changed = [
+                name
+                for kind, tables in report.tables.items()
+                for name, table in tables.items()
+                if not table.equals(whole[kind][name])
+            ]
+            assert changed, "it was used"
+        assert named, path
+        path.write_bytes(before)
+    report = score(lake, scoring, later, full=True)
+    assert report.corrupt == ()
+    assert all(
+        table.equals(whole[kind][name]) for kind, tables in report.tables.items() for name, table in tables.items()
+    )

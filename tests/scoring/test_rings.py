@@ -1,16 +1,20 @@
 """The engine's sums against SQL over all rows: the same columns, the same counts, the same sums, to the last bit."""
 
+import hashlib
+import math
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from store.samples import T0, entry, provider, request, result, run
 
-from analytics.lake import EVENTS, Lake
+from analytics.lake import EVENTS, Lake, LakeFile, to_arrow
+from analytics.lake.manifest import write_manifest
 from analytics.routing.published import read_published
 from analytics.scoring import VoteCaps, score
 from analytics.scoring.build import _DIMENSIONS, POINTERS
@@ -167,3 +171,64 @@ def test_sums_are_those_of_sql_however_they_came_about(tmp_path: Path) -> None:
     first = report.snapshots
     assert house.refresh(full=True).snapshots == first
     house.store.close()
+
+
+def lake_file(house: House, rows: list[dict[str, Any]], number: int) -> None:
+    """Rows as a file of the lake, past the store, which would refuse what is not finite."""
+    path = Path("benchmark_results") / f"dt={AS_OF:%Y-%m-%d}" / f"part-{number}.parquet"
+    (house.lake.directory / path).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(to_arrow("benchmark_results", rows), house.lake.directory / path, row_group_size=7)
+    sha256 = hashlib.sha256((house.lake.directory / path).read_bytes()).hexdigest()
+    moments = sorted(row["created_at"] for row in rows)
+    file = LakeFile(path.as_posix(), sha256, len(rows), moments[0], moments[-1])
+    manifest = house.lake.manifest()
+    held = manifest.table("benchmark_results")
+    tables = {**manifest.tables, "benchmark_results": replace(held, files=(*held.files, file))}
+    write_manifest(house.lake.directory / "manifest.json", replace(manifest, tables=tables))
+
+
+def test_what_is_not_finite_in_a_lake_file_counts_nowhere(tmp_path: Path) -> None:
+    """The first rows that there are, and rows that come later: by arrays and by SQL, and never in a mean."""
+    house = House(tmp_path)
+    one = run(is_simulated=False)
+    names = ("total_latency_ms", "ttft_ms", "tps", "inter_token_p50_ms", "cost_usd", "confidence")
+    bad = [{**dict.fromkeys(names), name: value} for name in names for value in (math.nan, math.inf, -math.inf)]
+    for number in range(2):
+        rows = [
+            {**house.result(one), "id": f"{number}-{at}", "outcome": "ok", "token_source": "provider"}
+            for at in range(40)
+        ]
+        rows = [{**row, **odd} for row, odd in zip(rows, [*bad, *[{}] * 22], strict=True)]
+        lake_file(house, rows, number)
+        report = score(house.lake, house.folder / "scoring", house.as_of)
+        assert report.is_rebuilt == (number == 0)
+        reasons = ("latency", "ttft_ms", "tps", "inter_token_ms", "cost", "confidence")
+        assert all(report.rejects[f"{name} out of range"] >= 3 * (number + 1) for name in reasons)
+        house.check()
+    house.store.close()
+
+
+def test_the_order_of_rows_and_files_changes_nothing_and_a_row_twice_counts_twice(tmp_path: Path) -> None:
+    """A file in another order, in other pieces, or one of which some rows are there again: a refresh is a rebuild, to the last bit."""
+    one = run(is_simulated=False)
+    made = House(tmp_path / "made")
+    rows = [{**made.result(one), "id": f"{at:03}"} for at in range(120)]
+    again = [{**row, "id": f"again-{row['id']}"} for row in rows[:30]]
+    made.store.close()
+    found = []
+    for seed in range(3):
+        house = House(tmp_path / str(seed), seed)
+        mixed = [*rows, *again]
+        house.chance.shuffle(mixed)
+        cut = house.chance.randrange(1, len(mixed))
+        reports = []
+        for number, piece in enumerate((mixed[:cut], mixed[cut:])):
+            lake_file(house, piece, number)
+            reports.append(score(house.lake, house.folder / "scoring", house.as_of))
+        assert [report.is_rebuilt for report in reports] == [True, False]
+        house.check()
+        rebuilt = score(house.lake, house.folder / "scoring", house.as_of, full=True)
+        assert rebuilt.snapshots == reports[-1].snapshots
+        found.append(dict(rebuilt.snapshots))
+        house.store.close()
+    assert found[0] == found[1] == found[2]
