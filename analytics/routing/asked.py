@@ -78,12 +78,18 @@ class Asked:
 
     def values(self, models: Positions) -> Values:
         """What is scored of some models, the agent's own experience and priorities included."""
-        row, view = self.view.row[models], self.view
-        priority, latency, cost, reliability = (value[models] for value in self.board.values)
-        quality, n, own = view.quality[row], view.worth[row], self.patch
+        view, own, weights, values = self.view, self.patch, self.policy.weights, self.board.values
+        row = view.row[models]
+        priority, quality, n = values[0][models], view.quality[row], view.worth[row]
+        latency, cost, reliability = (  # what weighs nothing is not fetched
+            [value[models] if weight else NO_SCORES for value, weight in zip(values[1:], weights[2:], strict=True)]
+            if any(weights[2:])
+            else (NO_SCORES, NO_SCORES, NO_SCORES)
+        )
         if own is not None:
             mine, at = own.among(models)
-            priority[mine], quality[mine], n[mine] = own.priority[at] / 100, own.quality[at], own.worth[at]
+            if len(at):
+                priority[mine], quality[mine], n[mine] = own.priority[at] / 100, own.quality[at], own.worth[at]
         return Values(priority, quality, n, latency, cost, reliability)
 
     def score(self, model: int) -> float:

@@ -3,12 +3,13 @@
 Reading the figures of models that lie anywhere in a large catalog waits for memory each time; these were gathered once.
 """
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from . import bits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
     from .bits import Floats, Mask, Positions, Words
     from .board import Board
     from .experience import Patch, View
-    from .front import Steps
 
 
 _BEST = 64
 _MASKS = 256  # a question can name what is in no catalog, so there is no end of sets
+
+
+# A model, its score, its provider, and the score below which nothing can tie with it, where that is known beforehand.
+Ranked = tuple[int, float, int, float | None]
 
 
 class Few:
@@ -44,7 +48,8 @@ class Few:
         "provider",
         "scores",
         "sets",
-        "steps",
+        "table",
+        "width",
     )
 
     def __init__(
@@ -62,12 +67,39 @@ class Few:
         self.models, self.scores, self.is_whole, self.floors = models, scores, is_whole, floors
         self.provider: NDArray[np.int32] = board.catalog.provider_code[models]
         self._columns: dict[str, Floats] = {}
-        best = slice(_BEST if floors is not None else 0)  # those of an order are asked for again and again
-        columns = (models[best].tolist(), scores[best].tolist(), self.provider[best].tolist())
-        self.best: list[tuple[int, float, int]] = list(zip(*columns, strict=True))
+        self.best: list[Ranked] = [] if floors is None else self._ranked(slice(_BEST))
         self.masks: dict[Any, Mask] = {}
         self.sets: dict[Any, int] = {}
-        self.steps: dict[str, Steps] = {}
+        self.width = -(-len(models) // 8)
+        self.table = b"" if floors is None else board.layout.table(board, self)
+
+    def _ranked(self, part: slice) -> list[Ranked]:
+        columns = (self.models[part].tolist(), self.scores[part].tolist(), self.provider[part].tolist())
+        floors = repeat(None) if self.floors is None else self.floors[part].tolist()
+        return list(zip(*columns, floors))  # noqa: B905  # the last one may be endless
+
+    def at(self, place: int) -> Ranked:
+        """What stands at a place; the first places of an order are asked for again and again."""
+        if place < len(self.best):
+            return self.best[place]
+        return self._ranked(slice(place, place + 1))[0]
+
+    def among_first(self, places: int) -> "Iterator[Ranked]":
+        """Those in a set, best first."""
+        best = self.best
+        while places:
+            lowest = places & -places
+            places ^= lowest
+            place = lowest.bit_length() - 1
+            yield best[place] if place < len(best) else self.at(place)
+
+    def row(self, number: int) -> int:
+        """One of the sets of `front`."""
+        return int.from_bytes(self.table[number * self.width : (number + 1) * self.width], "little")
+
+    def figures(self, name: str) -> "Floats":
+        """A column that limits speak of; those of the experience alone are kept."""
+        return self.column(name) if name in {"quality", "n"} else self._board.column(name)[self.models]
 
     def column(self, name: str) -> "Floats":
         """`quality` and `n` of the experience, or a column of the board."""
@@ -95,7 +127,7 @@ class Few:
         return mask
 
     def keep_set(self, key: Any, found: int) -> int:
-        """The same of a set that is a number (`front`)."""
+        """The same of a set that is a number (`among_first`)."""
         if len(self.sets) < _MASKS:
             self.sets[key] = found
         return found
