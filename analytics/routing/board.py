@@ -32,7 +32,7 @@ HEAD = 1_024  # so many places of an order are kept, and of a large catalog one 
 _HEAD_SHARE = 512
 _AGENTS = 2_048  # so many agents' lists are kept, and as many patches
 _CACHE_BYTES = 64 * 2**20
-_KIND_BYTES = 80_000  # about, of the best models side by side, and of what there is to say of them
+_KIND_BYTES = 160_000  # about, of the best models side by side, and of what there is to say of them
 _AT_ONCE = 16
 _NOT_MADE: Any = object()  # None means that nothing stands otherwise
 

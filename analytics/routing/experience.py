@@ -265,7 +265,7 @@ def evidence(board: "Board", groups: Iterable[Group], model: int, *, is_learned:
     experience, place = record(board, is_learned=is_learned), board.place_of.item(model)
     assert experience is not None
     rows: list[int] = []
-    models = memoryview(experience.model)
+    models = experience.model.data
     for group in groups:
         there = experience.groups.find(group)
         if there is not None:

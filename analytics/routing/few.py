@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import bits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _BEST = 64
-_MASKS = 256  # a question can name what is in no catalog, so there is no end of sets
+_SETS = 256  # a question can name what is in no catalog, so there is no end of sets
 
 
 # A model, its score, its provider, and the score below which nothing can tie with it, where that is known beforehand.
@@ -39,13 +39,13 @@ class Few:
         "_board",
         "_columns",
         "_own",
+        "_places",
+        "_provider",
         "_view",
         "best",
         "floors",
         "is_whole",
-        "masks",
         "models",
-        "provider",
         "scores",
         "sets",
         "table",
@@ -65,10 +65,10 @@ class Few:
     ) -> None:
         self._board, self._view, self._own = board, view, own
         self.models, self.scores, self.is_whole, self.floors = models, scores, is_whole, floors
-        self.provider: NDArray[np.int32] = board.catalog.provider_code[models]
+        self._provider: NDArray[np.int32] | None = None
+        self._places: tuple[Positions, Words] | None = None
         self._columns: dict[str, Floats] = {}
         self.best: list[Ranked] = [] if floors is None else self._ranked(slice(_BEST))
-        self.masks: dict[Any, Mask] = {}
         self.sets: dict[Any, int] = {}
         self.width = -(-len(models) // 8)
         self.table = b"" if floors is None else board.layout.table(board, self)
@@ -84,14 +84,11 @@ class Few:
             return self.best[place]
         return self._ranked(slice(place, place + 1))[0]
 
-    def among_first(self, places: int) -> "Iterator[Ranked]":
-        """Those in a set, best first."""
-        best = self.best
-        while places:
-            lowest = places & -places
-            places ^= lowest
-            place = lowest.bit_length() - 1
-            yield best[place] if place < len(best) else self.at(place)
+    @property
+    def provider(self) -> "NDArray[np.int32]":
+        if self._provider is None:
+            self._provider = self._board.catalog.provider_code[self.models]
+        return self._provider
 
     def row(self, number: int) -> int:
         """One of the sets of `front`."""
@@ -115,19 +112,20 @@ class Few:
             self._columns[name] = column
         return column
 
-    def among(self, key: Any, words: "Callable[[], Words]") -> "Mask":
-        """Which of them are in a set that many questions share."""
-        mask = self.masks.get(key)
-        return self.keep(key, bits.among(words(), self.models)) if mask is None else mask
-
-    def keep(self, key: Any, mask: "Mask") -> "Mask":
-        """Remember which of them are in such a set."""
-        if len(self.masks) < _MASKS:
-            self.masks[key] = mask
+    def among(self, sets: "Sequence[Words]") -> "Mask":
+        """Which of them are in all these sets."""
+        if self._places is None:
+            self._places = bits.places(self.models)
+        word, bit = self._places
+        found = sets[0][word]
+        for words in sets[1:]:
+            found &= words[word]
+        found &= bit
+        mask: Mask = found != 0
         return mask
 
     def keep_set(self, key: Any, found: int) -> int:
-        """The same of a set that is a number (`among_first`)."""
-        if len(self.sets) < _MASKS:
+        """Remember a set, the lowest bit the first of them."""
+        if len(self.sets) < _SETS:
             self.sets[key] = found
         return found

@@ -168,6 +168,13 @@ def in_order(asked: Asked, models: Positions) -> Block:
     return Block(models, scores[order], asked.board.catalog.provider_code[models])
 
 
+def one_by_one(asked: Asked, models: Positions) -> Iterator[Ranked]:
+    """The same of so few that they are scored one by one, where nothing is sorted by."""
+    score, tie_rank, provider = asked.score, asked.board.tie_rank.item, asked.board.catalog.provider_code.item
+    for lower, _, model in sorted([(-score(model), tie_rank(model), model) for model in models.tolist()]):
+        yield model, -lower, provider(model), None
+
+
 def _scores_and_figures(asked: Asked, models: Positions) -> tuple[Floats, Floats | None]:
     values = asked.values(models)
     scores = policies.scores(asked.policy, values)

@@ -1,7 +1,7 @@
 """The hard limits once more, for a few candidates side by side. They must say what the sets of `limits` say."""
 
 from collections.abc import Callable, Iterator
-from functools import partial, reduce
+from functools import reduce
 from operator import and_, or_
 from typing import Any
 
@@ -25,19 +25,22 @@ Check = tuple[
 def passing(asked: Asked, few: Few, *, agent: bool) -> Mask:
     """Which of the candidates pass everything; the asking agent's list is looked at only if `agent`."""
     query, board = asked.query, asked.board
-    mask = few.masks.get(query.model_type)
-    if mask is None:
-        mask = few.among(query.model_type, partial(ready, board, query.model_type))
+    sets = [ready(board, query.model_type)]
     if query.agent is not None or query.tenant is not None or query.role is not None:
-        for name, words in groups(asked):
-            if agent or name != "agent":
-                mask = mask & bits.among(words, few.models)
+        sets += [words for _, words in groups(asked, agent=agent)]
+    columns = []
     for field, value in asked.limits:
+        if field == "need":
+            sets += [LIMITS["need"].passing(asked, (name,)) for name in value]
+        else:
+            columns.append((field, value))
+    mask = few.among(sets)
+    for field, value in columns:
         if field in TESTS:
-            mask = mask & TESTS[field](asked, few, value)
+            mask &= TESTS[field](asked, few, value)
         else:
             for name, bound in bounds(asked, field, value):
-                mask = mask & _within(asked, few.column(name), bound, is_most=IS_MOST[name])
+                mask &= _within(asked, few.column(name), bound, is_most=IS_MOST[name])
     return mask
 
 
@@ -150,27 +153,10 @@ def _named(asked: Asked, few: Few, keys: tuple[str, ...]) -> Mask:
 
 
 def _of_providers(asked: Asked, few: Few, names: tuple[str, ...]) -> Mask:
-    key = ("providers", names)
-    mask = few.masks.get(key)
-    if mask is None:
-        codes = asked.board.catalog.provider_codes
-        mask = np.zeros(len(few.models), dtype=np.bool_)
-        for name in names:
-            mask |= few.provider == codes.get(name, -1)
-        few.keep(key, mask)
+    codes, mask = asked.board.catalog.provider_codes, np.zeros(len(few.models), dtype=np.bool_)
+    for name in names:
+        mask |= few.provider == codes.get(name, -1)
     return mask
-
-
-def _capable(asked: Asked, few: Few, needed: tuple[str, ...]) -> Mask:
-    unknown = asked.query.allow_unknown
-    passed = None
-    for name in needed:
-        mask = few.masks.get((name, unknown))
-        if mask is None:
-            mask = few.among((name, unknown), partial(LIMITS["need"].passing, asked, (name,)))
-        passed = mask if passed is None else passed & mask
-    assert passed is not None
-    return passed
 
 
 def _cost(asked: Asked, few: Few, bound: float) -> Mask:
@@ -198,7 +184,7 @@ TESTS: dict[str, Test] = {
     "deny": lambda asked, few, keys: ~_named(asked, few, keys),
     "only": _of_providers,
     "ignore": lambda asked, few, names: ~_of_providers(asked, few, names),
-    "need": _capable,
+    "need": lambda asked, few, needed: few.among([LIMITS["need"].passing(asked, needed)]),
     "max_usd_per_query": _cost,
 }
 assert {*TESTS, *COLUMNS, "max_tier", "max_price", "max_age_s"} == set(LIMITS)

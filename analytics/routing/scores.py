@@ -79,7 +79,7 @@ class Groups:
 
     def __init__(self, codes: tuple[Mapping[str | None, int], ...], unique: Codes, starts: Positions) -> None:
         self._codes, self._starts = codes, starts
-        self._unique = memoryview(np.ascontiguousarray(unique))  # one number of it costs less than one of an array
+        self._unique = np.ascontiguousarray(unique).data  # one number of it costs less than one of an array
 
     @property
     def tenants(self) -> frozenset[str]:

@@ -14,11 +14,12 @@ from .catalog import Members
 from .choice import Choice, loss
 from .experience import Patch
 from .few import Few, Ranked
-from .orders import in_order
+from .orders import in_order, one_by_one
 from .passing import first_passing, passing
 from .ties import ROUNDING, SQRT_TAU
 
 _MEMBERS = 2_048  # an agent's list as long as that is put in order by itself
+_ONE_BY_ONE = 24
 _BAND = 8  # so many may tie with the best
 
 
@@ -45,9 +46,12 @@ def _of_agent(asked: Asked, members: Members) -> Choice | None:
     """Among all that an agent may use, which are few; None where none of them passes."""
     few = asked.side_by_side(members)
     models = few.models[passing(asked, few, agent=False)]
-    if not len(models):
-        return None
-    return _chosen(asked, in_order(asked, models).ranked(), is_whole=True)
+    hits = (
+        one_by_one(asked, models)
+        if len(models) <= _ONE_BY_ONE and asked.sort is None
+        else in_order(asked, models).ranked()
+    )
+    return _chosen(asked, hits, is_whole=True)
 
 
 def _later(asked: Asked) -> Iterator[Ranked]:
