@@ -80,7 +80,7 @@ class View:
         return Thresholds(self.n[1:], self.models, len(self.row))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen: most questions of agents make one
 class Patch:
     """The models (ascending), out of `size`, that stand otherwise for one agent or tenant: parallel columns.
 

@@ -56,7 +56,7 @@ class Layout:
         for name in IS_MOST:
             points = _GRIDS.get(name) or _spread(board.column(name))
             self.checkpoints[name], self.row_of[name] = points, row
-            row += len(points) + 2  # and those that are known, and the others
+            row += len(points) + 2  # before them those of which nothing is known, and on the lax side all others
         self._words = [catalog.no_capabilities]
         self.row_of["need", None] = row
         for name, words in list(catalog.capabilities.items())[:_NAMES]:
@@ -73,20 +73,16 @@ class Layout:
         for name, is_most in IS_MOST.items():
             column, points = few.figures(name), np.array(self.checkpoints[name])[:, None]
             known = ~np.isnan(column)
-            rows += [column <= points if is_most else column >= points, known[None], ~known[None]]
+            passing = (column <= points, known[None]) if is_most else (known[None], column >= points)
+            rows += [~known[None], *passing]
         rows += [bits.among(words, few.models)[None] for words in self._words]
         rows.append(few.provider == np.arange(min(len(board.catalog.provider_codes), _NAMES))[:, None])
         return np.packbits(np.concatenate(rows), axis=1, bitorder="little").tobytes()
 
     def within(self, name: str, bound: float) -> int:
         """The row of those that pass a bound, and perhaps of some others."""
-        points = self.checkpoints[name]
-        place = bisect_left(points, bound) if IS_MOST[name] else bisect_right(points, bound) - 1
-        return self.row_of[name] + (place if place >= 0 else len(points))
-
-    def unknown(self, name: str) -> int:
-        """The row of those of which a column says nothing."""
-        return self.row_of[name] + len(self.checkpoints[name]) + 1
+        find = bisect_left if IS_MOST[name] else bisect_right
+        return self.row_of[name] + 1 + find(self.checkpoints[name], bound)
 
 
 def _spread(column: Any) -> list[float]:

@@ -1,6 +1,6 @@
 """The hard limits once more, for a few candidates side by side. They must say what the sets of `limits` say."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from operator import and_, or_
 from typing import Any
@@ -69,7 +69,7 @@ def first_passing(asked: Asked, few: Few) -> Iterator[Ranked] | None:
             continue
         for name, bound in bounds(asked, field, value):
             found = few.row(layout.within(name, bound))
-            left &= found | few.row(layout.unknown(name)) if unknown else found
+            left &= found | few.row(layout.row_of[name]) if unknown else found
             if name in {"quality", "n"}:
                 checks.append((few.column(name).item, True, bound, False))
             elif name != "tier":
@@ -125,18 +125,17 @@ def _set_of(asked: Asked, few: Few, field: str, value: Any) -> int:
     return found if field == "only" else ~found
 
 
-def bounds(asked: Asked, field: str, value: Any) -> list[tuple[str, float]]:
+def bounds(asked: Asked, field: str, value: Any) -> Sequence[tuple[str, float]]:
     """The columns that a limit speaks of, with the bound of each."""
-    match field:
-        case "max_tier":
-            return [("tier", TIERS.index(value))]
-        case "max_price":
-            pairs = zip(("price_in", "price_out"), value, strict=True)
-            return [(name, bound) for name, bound in pairs if bound is not None]
-        case "max_age_s":
-            return [("last_seen", asked.now - value)]
-        case _:
-            return [(COLUMNS[field], value)]
+    name = COLUMNS.get(field)
+    if name is not None:
+        return ((name, value),)
+    if field == "max_tier":
+        return (("tier", TIERS.index(value)),)
+    if field == "max_age_s":
+        return (("last_seen", asked.now - value),)
+    pairs = zip(("price_in", "price_out"), value, strict=True)
+    return [(name, bound) for name, bound in pairs if bound is not None]
 
 
 def _within(asked: Asked, column: Floats, bound: float, *, is_most: bool) -> Mask:

@@ -19,7 +19,7 @@ from .passing import first_passing, passing
 from .ties import ROUNDING, SQRT_TAU
 
 _MEMBERS = 2_048  # an agent's list as long as that is put in order by itself
-_ONE_BY_ONE = 24
+_ONE_BY_ONE = 10
 _BAND = 8  # so many may tie with the best
 
 
