@@ -1,36 +1,73 @@
-"""What a refresh costs as history grows: `python benchmarks/scoring.py [--millions 1 10 100] [--json]`.
+"""What a refresh costs as history grows: `python benchmarks/scoring.py [--millions 1 10 100] [--postgres] [--json]`.
 
-2,000 models x 20 domains, by Zipf, 90 days, made straight as lake files (seeded), a day at a time. Printed for each size: pure Parquet decode of
-the columns that scoring reads, full rebuild, refresh after 10,000 new rows in the same hour and after an hour has passed; CPU and wall
-seconds, and the highest resident memory. Each size is measured in a process of its own.
+2,000 models x 20 domains, by Zipf, 90 days, made straight as lake files (seeded), a day at a time. Side by side for each size: pure
+Parquet decode of the columns that scoring reads, those rows judged, their moments alone, a full rebuild with all that is published, refreshes
+after 10,000 new rows (the median of some in the same hour, and one when an hour has passed), and the highest resident memory. Each size is
+measured in a process of its own; seconds are CPU of all threads, with the wall's behind them.
+
+With `--postgres` the same rows are copied into a real PostgreSQL, and two cron jobs aggregate them there: the requirement's (means, rates
+and variance of all rows), and a good one, with percentile_cont for median, p95 and p99 of latency and TTFT. Their seconds are the wall's, as the
+server works elsewhere.
 """
 
 import argparse
 import hashlib
+import io
 import json
+import os
+import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from analytics.lake import Lake
 from analytics.lake.manifest import LakeFile, Manifest, TableFiles, write_manifest
 from analytics.lake.schema import to_arrow
+from analytics.scoring import moments as sums
 from analytics.scoring import score
+from analytics.scoring.keys import Keys, group
 from analytics.scoring.reading import Corrections, read_rows
+from analytics.scoring.refresh import ring_of_each
+from analytics.scoring.rings import hour_of
+from analytics.scoring.state import SLOTS
 
 AS_OF = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 MODELS, DOMAINS, DAYS, NEW = 2_000, 20, 90, 10_000
+REFRESHES = 5
+ROOT = Path(__file__).parents[1]
 _US = 1_000_000
+_TABLE = """
+    create unlogged table model_metric_events (
+        model text, domain text, latency_ms float8, ttft_ms float8, tokens_input int8, tokens_output int8, cost float8, success bool,
+        benchmark_id text, correct bool, created_at timestamptz)
+"""
+_MEANS = """
+    model, domain, avg(correct::int) filter (where benchmark_id is not null) as accuracy, avg(latency_ms) as latency_ms,
+    avg(cost) as cost_per_query, avg((not success)::int) as failure_rate, var_samp(latency_ms) as variance,
+    avg(tokens_output) as avg_output_length, avg(tokens_input + tokens_output) as tokens_per_query, count(*) as usage_count,
+    max(created_at) as last_updated
+"""
+_PERCENTILES = ", ".join(
+    f"percentile_cont(array[0.5, 0.95, 0.99]) within group (order by {column}) as {column}_p"
+    for column in ("latency_ms", "ttft_ms")
+)
+CRONS = {
+    "naive cron": f"create table naive as select {_MEANS} from model_metric_events group by model, domain",  # ours
+    "good cron": f"create table good as select {_MEANS}, {_PERCENTILES} from model_metric_events group by model, domain",
+}
 
 
 def events(chance: np.random.Generator, rows: int, begin: datetime, seconds: float, prefix: str) -> pa.Table:
@@ -137,6 +174,28 @@ def read_only(made: Made) -> None:
             pass
 
 
+def moments_only(made: Made) -> None:
+    """Read every file and add up its exact moments by key and age ring: a rebuild without histograms, marts and publication."""
+    none = Corrections(frozenset(), to_arrow("repricings", ()))
+    keys, whole = Keys(), np.zeros((0, sums.WIDTH), np.int64)
+    for file in made.files:
+        for portion in read_rows(made.lake, "benchmark_results", file, none):
+            groups = group(portion.rows, ring_of_each(portion.rows, hour_of(AS_OF)), keys)
+            table = sums.moments(portion.rows, groups.starts, groups.order)
+            at = keys.numbers(groups.codes) * SLOTS + groups.rings
+            if len(whole) < len(keys) * SLOTS:
+                whole = np.concatenate(
+                    [whole, np.zeros((len(keys) * SLOTS * 5 // 4 - len(whole), sums.WIDTH), np.int64)]
+                )
+            np.add.at(whole, at, table)
+    sums.settle(whole)
+
+
+def peak_mb() -> int:
+    """The highest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
 def measure(millions: float, folder: Path) -> dict[str, Any]:
     """All figures of one size."""
     made = Made(folder)
@@ -147,42 +206,128 @@ def measure(millions: float, folder: Path) -> dict[str, Any]:
     made.commit()
     found: dict[str, Any] = {"rows": rows, "files": len(made.files)}
     found["decode"] = timed(lambda: decode(made))
-    found["decode_and_judge"] = timed(lambda: read_only(made))
+    found["decode and judge"] = timed(lambda: read_only(made))
+    found["moments only"] = timed(lambda: moments_only(made))
+    found["peak MB before"] = peak_mb()
     found["rebuild"] = timed(lambda: score(made.lake, made.scoring, AS_OF))
-    found["peak_mb_rebuild"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    for number in range(2):
+    found["peak MB rebuild"] = peak_mb()
+    each = []
+    for number in range(REFRESHES):
         made.add(NEW, AS_OF.replace(minute=10 + number), 300.0)
         made.commit()
-        found[f"refresh_{number + 1}"] = timed(lambda: score(made.lake, made.scoring, AS_OF))
+        each.append(timed(lambda: score(made.lake, made.scoring, AS_OF)))
+    found["refresh"] = {name: statistics.median(one[name] for one in each) for name in each[0]}
     made.add(NEW, AS_OF.replace(minute=50), 300.0)
     made.commit()
-    found["refresh_next_hour"] = timed(lambda: score(made.lake, made.scoring, AS_OF + timedelta(hours=1)))
-    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    found["refresh, next hour"] = timed(lambda: score(made.lake, made.scoring, AS_OF + timedelta(hours=1)))
+    found["peak MB"] = peak_mb()
     return found
+
+
+def copied(made: Made) -> Iterator[bytes]:
+    """The rows as CSV, in the columns of `model_metric_events`."""
+    names = (
+        "model", "domain", "total_latency_ms", "ttft_ms", "input_tokens", "output_tokens", "cost_usd", "success", "benchmark_id", "correct",
+        "created_at",
+    )  # fmt: skip
+    for file in made.files:
+        parquet = made.lake.open_file(file)
+        for batch in parquet.iter_batches(columns=list(names)):
+            sink = io.BytesIO()
+            csv.write_csv(pa.table(batch).select(names), sink, csv.WriteOptions(include_header=False))
+            yield sink.getvalue()
+
+
+def measure_postgres(millions: float, folder: Path) -> dict[str, Any]:
+    """The two cron jobs over the same rows."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    psycopg, server = import_module("psycopg"), import_module("supabase_project.server")
+    made = Made(folder)
+    for day in range(DAYS):
+        begin = (AS_OF - timedelta(days=DAYS - day)).replace(hour=0, minute=0)
+        made.add(int(millions * 1e6) // DAYS, begin, 86_399.0)
+    found: dict[str, Any] = {}
+    with server.running() as running:
+        running.execute("postgres", "create database bench")
+        with psycopg.connect(running.url("bench", "supabase_admin"), autocommit=True) as connection:
+            connection.execute("set work_mem = '256MB'")
+            connection.execute(_TABLE)
+            with connection.cursor().copy("copy model_metric_events from stdin with (format csv)") as copy:
+                for data in copied(made):
+                    copy.write(data)
+            connection.execute("vacuum analyze model_metric_events")
+            for name, sql in CRONS.items():
+                begun = time.perf_counter()
+                connection.execute(sql)
+                found[name] = {"cpu_s": None, "wall_s": round(time.perf_counter() - begun, 3)}
+    return found
+
+
+def targets(sizes: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """What was aimed at, what was wanted, and what came out."""
+    lines = []
+    for one in sizes:
+        size, decoded = f"{one['rows'] / 1e6:g} M", one["decode"]["cpu_s"]
+        lines += [
+            (f"moments as a share of decode, {size}", ">= 50 %", f"{decoded / one['moments only']['cpu_s']:.0%}"),
+            (f"rebuild as a share of decode, {size}", ">= 30 %", f"{decoded / one['rebuild']['cpu_s']:.0%}"),
+            (f"refresh after {NEW:,} rows, {size}", "< 1 s", f"{one['refresh']['cpu_s']:.2f} s"),
+            (f"memory, {size}", "< 1,000 MB", f"{one['peak MB']:,} MB"),
+        ]
+        for cron, times in (("naive cron", 30), ("good cron", 100)):
+            if cron in one:
+                ratio = one[cron]["wall_s"] / one["refresh"]["cpu_s"]
+                lines.append((f"{cron} against a refresh, {size}", f">= {times} x", f"{ratio:.1f} x"))
+    if len(sizes) > 1:
+        ratio = sizes[-1]["refresh"]["cpu_s"] / sizes[0]["refresh"]["cpu_s"]
+        lines.append(("refresh, largest against smallest", "<= 1.3 x", f"{ratio:.2f} x"))
+    return lines
+
+
+def shown(value: Any) -> str:
+    """A figure as text: CPU and wall seconds, or a number."""
+    if value is None:
+        return "-"
+    if isinstance(value, dict):
+        cpu = "" if value["cpu_s"] is None else f"{value['cpu_s']:.2f} / "
+        return f"{cpu}{value['wall_s']:.2f}"
+    return f"{value:,}"
 
 
 def main() -> None:
     """Measure each size in its own process and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--postgres", action="store_true", help="at up to 10 million rows, the cron jobs too")
+    parser.add_argument("--folder", help="where the rows are made (100 million take 8 GB); default: the system's")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(given.one, Path(folder))))
+        with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+            step = measure_postgres if given.postgres else measure
+            print(json.dumps(step(given.one, Path(folder))))
         return
+    sizes = []
     for size in given.millions:
-        done = subprocess.run(
-            [sys.executable, __file__, "--one", str(size)], check=True, capture_output=True, text=True
-        )
-        figures = json.loads(done.stdout)
+        figures: dict[str, Any] = {}
+        for further in [[], ["--postgres"]] if given.postgres and size <= 10 else [[]]:
+            place = ["--folder", given.folder] if given.folder else []
+            command = [sys.executable, __file__, "--one", str(size), *further, *place]
+            done = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            )
+            figures |= json.loads(done.stdout)
+        sizes.append(figures)
         if given.json:
-            print(json.dumps(figures))
-            continue
-        print(f"{figures['rows']:>12,} rows, {figures['files']} files")
-        for name, value in figures.items():
-            print(f"    {name:20} {value}")
+            print(json.dumps(figures), flush=True)
+    if given.json:
+        return
+    print(f"{platform.platform()}, {os.cpu_count()} processors; CPU / wall seconds")
+    for name in dict.fromkeys(name for one in sizes for name in one):
+        print(f"{name:20}" + "".join(f"{shown(one.get(name)):>20}" for one in sizes))
+    for claim, wanted, came in targets(sizes):
+        print(f"{claim:48} {wanted:>12} {came:>10}")
 
 
 if __name__ == "__main__":

@@ -125,10 +125,23 @@ class ScoringSettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """Days that raw rows stay in the store: `raw_days`, and `store` by table where it differs."""
+    """Days that raw rows stay: `raw_days` in the store, `store` by table where it differs; `lake` by table, for good where it says nothing.
+
+    A lake's table stays longer than the store's, and longer than the 90 days that scores look back.
+    """
 
     raw_days: Days
     store: dict[Literal["benchmark_results", "request_events", "feedback_events"], Days] = Field(default_factory=dict)
+    lake: dict[Literal["benchmark_results", "request_events"], Annotated[int, Field(gt=90, le=36_500)]] = Field(
+        default_factory=dict
+    )
+
+    @model_validator(mode="after")
+    def _lake_stays_longer(self) -> Self:
+        for table, days in self.lake.items():
+            if days < self.store_days(table):
+                raise ValueError(f"{table}: the lake's {days} days are less than the store's {self.store_days(table)}")
+        return self
 
     def store_days(self, table: str) -> int:
         """Days that rows of that table stay in the store."""

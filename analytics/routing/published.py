@@ -6,6 +6,7 @@
     <root>/<snapshot_id>/manifest.json    {"snapshot_id", ..., "tables": {name: {"file", "sha256", "rows"}}, "sha256"}
     <root>/<snapshot_id>/<table>.parquet | .arrow
 
+A table may lie in parts, a file each: {"rows", "parts": [{"file", "sha256", "rows"}, ...]}, one behind the other.
 Publishers read back what they wrote with this same reader before they move the pointer.
 """
 
@@ -108,6 +109,15 @@ def read_snapshot(
     `SnapshotUnreadable`.
     """
     directory = Path(directory)
+    manifest = read_manifest(directory)
+    meta = {name: value for name, value in manifest.items() if name != "tables"}
+    path, encoded = directory / MANIFEST, list(dictionaries)
+    entries = {name: entry for name, entry in manifest["tables"].items() if only is None or name in only}
+    return Published(meta, {name: _read_table(path, name, entry, verify, encoded) for name, entry in entries.items()})
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of one snapshot, its `tables` by name; raises `SnapshotUnreadable`."""
     path = directory / MANIFEST
     try:
         manifest = unseal(_bytes_of(path))
@@ -115,21 +125,22 @@ def read_snapshot(
         raise SnapshotUnreadable(
             "corrupt", path, f"the manifest is not what was published ({_brief(error)})"
         ) from error
-    entries = manifest.get("tables") if isinstance(manifest, dict) else None
-    if not isinstance(entries, dict):
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("tables"), dict):
         raise SnapshotUnreadable("corrupt", path, "the manifest has no `tables` object")
     if manifest.get("snapshot_id") != directory.name:
         detail = f"the manifest is of snapshot {manifest.get('snapshot_id')!r}, not of {directory.name!r}"
         raise SnapshotUnreadable("corrupt", path, detail)
-    meta = {name: value for name, value in manifest.items() if name != "tables"}
-    encoded = list(dictionaries)
-    if only is not None:
-        entries = {name: entry for name, entry in entries.items() if name in only}
-    return Published(meta, {name: _read_table(path, name, entry, verify, encoded) for name, entry in entries.items()})
+    return manifest
 
 
 def _read_table(manifest: Path, name: str, entry: Any, verify: bool, dictionaries: list[str]) -> pa.Table:
     match entry:
+        case {"parts": [_, *_] as parts, "rows": int(rows)}:
+            table = pa.concat_tables(_read_table(manifest, name, part, verify, dictionaries) for part in parts)
+            if table.num_rows != rows:
+                detail = f"the parts of table {name!r} have {table.num_rows} rows, published were {rows}"
+                raise SnapshotUnreadable("corrupt", manifest, detail)
+            return table
         case {"file": str(file), "sha256": str(sha256), "rows": int(rows)} if _is_plain_name(file):
             path = manifest.parent / file
         case _:
@@ -138,6 +149,11 @@ def _read_table(manifest: Path, name: str, entry: Any, verify: bool, dictionarie
     data = _bytes_of(path)
     if verify and hashlib.sha256(data).hexdigest() != sha256:
         raise SnapshotUnreadable("corrupt", path, "its sha256 is not the published one")
+    return decode(path, data, rows, verify=verify, dictionaries=dictionaries)
+
+
+def decode(path: Path, data: bytes, rows: int, *, verify: bool = True, dictionaries: Sequence[str] = ()) -> pa.Table:
+    """The table that the bytes of the file at `path` hold; raises `SnapshotUnreadable` unless it has so many rows."""
     try:
         source = pa.BufferReader(data)
         if path.suffix == ".arrow":

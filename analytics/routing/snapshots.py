@@ -75,7 +75,12 @@ def load(home: Path, simulated: bool | None, before: State) -> State:
         configuration = before.configuration
         problem = _problem(home, "configuration", error, kept=configuration is not None)
         problems.insert(0, problem)
-        board = _join(home, configuration, scores, simulated, before)
+        try:
+            board = _join(home, configuration, scores, simulated, before)
+        except (
+            SnapshotUnreadable
+        ):  # these scores want models of another kind, and the files of the kept catalog are gone
+            scores, board = before.scores, before.board
     del early
     configuration = _without_tables(configuration)
     pa.default_memory_pool().release_unused()

@@ -1,8 +1,7 @@
 """From the lake to published scores: what is new is added to the sums, what it touched is scored again, checked, and published."""
 
-import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,17 +11,19 @@ import pyarrow as pa
 
 from analytics.lake import Lake
 from analytics.routing.caps import USUAL_CAPS, VoteCaps
+from analytics.routing.published import read_manifest, read_snapshot
 from analytics.scoring import days as day_tables
 from analytics.scoring.checks import run_checks
+from analytics.scoring.history import HISTORY, TOTALS, history
 from analytics.scoring.keys import Keys
 from analytics.scoring.metrics import Metrics
 from analytics.scoring.partials import Partials
-from analytics.scoring.publish import current, publish
+from analytics.scoring.publish import Given, current, publish
 from analytics.scoring.reading import Corrections
 from analytics.scoring.refresh import Work, rebuild, refresh
 from analytics.scoring.rings import hour_of
 from analytics.scoring.state import State, StateDamaged
-from analytics.scoring.tables import compute, needed, scoring_sql
+from analytics.scoring.tables import compute
 from analytics.scoring.windows import totals
 
 PUBLISHED = (
@@ -41,8 +42,9 @@ PUBLISHED = (
     "unknown_models",
 )
 POINTERS = {False: "CURRENT", True: "CURRENT-simulated"}
+_BY_WINDOW = "model_metrics_by_window"
+_OWN = frozenset({_BY_WINDOW, HISTORY})  # made by ways of their own: their SQL says what they must come to
 _DIMENSIONS = ("catalog", "task_domains", "providers", "models", "prices")
-_ENGINE = 1  # raised when arrays come to mean something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +104,19 @@ def score(
             scored = run.score(full=full)
         except StateDamaged:
             scored = run.score(full=True)
-        warnings = [f"{_name(kind)}: {one}" for kind in scored for one in run_checks(scored[kind], run.values(kind))]
+        warnings = [
+            f"{_name(kind)}: {one}" for kind in scored for one in run_checks(run.to_check[kind], run.values(kind))
+        ]
         # Rows that count nowhere are reported, but make no snapshot: an empty real one would hide the simulated one.
         snapshots = {
-            _name(kind): publish(run.directory, tables, run.meta(kind), POINTERS[kind])
-            for kind, tables in scored.items()
+            _name(kind): publish(run.directory, given, run.meta(kind), POINTERS[kind])
+            for kind, given in scored.items()
             if run.counts(kind) or current(run.directory, POINTERS[kind])
         }
+        tables = {kind: _Tables(given, run.directory, snapshots.get(_name(kind))) for kind, given in scored.items()}
     return ScoreReport(
         snapshots=snapshots,
-        rows={name: sum(tables[name].num_rows for tables in scored.values()) for name in PUBLISHED},
+        rows={name: sum(tables[kind].rows(name) for kind in scored) for name in PUBLISHED},
         rejects=_rejects(scored),
         files_absorbed=run.work.files,
         rows_absorbed=run.work.rows,
@@ -119,8 +124,36 @@ def score(
         corrupt=tuple(run.corrupt),
         warnings=tuple(warnings),
         seconds=time.monotonic() - begun,
-        tables=scored,
+        tables=tables,
     )
+
+
+class _Tables(Mapping[str, pa.Table]):
+    """Tables by name; those that lie in parts are read from the snapshot when they are asked for."""
+
+    def __init__(self, given: Mapping[str, Given], directory: Path, snapshot_id: str | None) -> None:
+        self._given = dict(given)
+        self._snapshot = None if snapshot_id is None else directory / snapshot_id
+
+    def __getitem__(self, name: str) -> pa.Table:
+        given = self._given[name]
+        if isinstance(given, pa.Table):
+            return given
+        if self._snapshot is not None:
+            return read_snapshot(self._snapshot, only=[name]).tables[name]
+        return pa.concat_tables(part.make() for part in given)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def rows(self, name: str) -> int:
+        given = self._given[name]
+        if isinstance(given, pa.Table) or self._snapshot is None:
+            return int(self[name].num_rows)
+        return int(read_manifest(self._snapshot)["tables"][name]["rows"])
 
 
 class _Run:
@@ -141,14 +174,15 @@ class _Run:
         self._read += self._feedback.corrupt
         self._given["day_votes"] = self._feedback.tables["day_votes"]
         self._named: dict[bool, dict[str, pa.Table]] = {}
+        self.to_check: dict[bool, dict[str, pa.Table]] = {}
 
     @property
     def corrupt(self) -> list[str]:
         return [*self._read, *self.work.corrupt]
 
-    def score(self, *, full: bool) -> dict[bool, dict[str, pa.Table]]:
+    def score(self, *, full: bool) -> dict[bool, dict[str, Given]]:
         """The tables of each kind that has anything to say; raises `StateDamaged` unless everything is made anew (`full`)."""
-        place, program, hour = self.directory / "state", _program(), hour_of(self._as_of)
+        place, program, hour = self.directory / "state", day_tables.program(), hour_of(self._as_of)
         before = -1
         if full:
             corrections = Corrections(self._deleted, self._given["repricings"])
@@ -212,29 +246,28 @@ class _Run:
             **self._given,
             "seen_keys": state.keys.seen(),
             "day_left_out": pa.concat_tables([of_feedback, pa.Table.from_pylist(left_out, schema=of_feedback.schema)]),
-            **{name: self._of_all_days(name) for name in day_tables.DAY_TABLES},
+            **{name: self._of_all_days(name) for name in day_tables.DAY_TABLES if name != TOTALS},
         }
 
     def _of_all_days(self, name: str) -> pa.Table:
         state = self.work.state
-        none = compute([name], {"events": day_tables.no_events()}, self.values(False))[name]
         files = state.tables.get(name, {})
         if name in day_tables.RECENT:
             first = f"{self._as_of - timedelta(days=day_tables.RECENT[name]):%Y-%m-%d}"
             files = {day: file for day, file in files.items() if day >= first[: len(day)]}
-        return pa.concat_tables([none, *(day_tables.read(state.directory, files[day]) for day in sorted(files))])
+        found = [day_tables.read(state.directory, files[day]) for day in sorted(files)]
+        return pa.concat_tables(found or [day_tables.empty(name)])
 
-    def _tables_of(self, kind: bool, metrics: Metrics) -> dict[str, pa.Table]:
-        tables = {**self._tables, **self._named[kind], "window_moments": totals(self.work.state, int(kind))}
-        tables["window_metrics"] = metrics.refreshed(self.work.state, int(kind), self.work.touched)
-        return compute(PUBLISHED, tables, self.values(kind))
-
-
-def _program() -> str:
-    """A digest of the rules by which rows become sums."""
-    files = scoring_sql()
-    rules = [files[name] for name in needed(["events", *day_tables.DAY_TABLES], ())]
-    return hashlib.sha256("".join([str(_ENGINE), *rules]).encode()).hexdigest()
+    def _tables_of(self, kind: bool, metrics: Metrics) -> dict[str, Given]:
+        state, values = self.work.state, self.values(kind)
+        tables = {**self._tables, **self._named[kind], "window_moments": totals(state, int(kind))}
+        computed = metrics.refreshed(state, int(kind), self.work.touched)
+        tables["window_metrics"] = computed.rows
+        made = compute([*(name for name in PUBLISHED if name not in _OWN), "votes"], tables, values)
+        parts = history(state, self._named[kind], made.pop("votes"), values)
+        # What did not change was checked when it was computed.
+        self.to_check[kind] = {**made, _BY_WINDOW: computed.by_window(kind, changed=True)}
+        return {**made, _BY_WINDOW: computed.by_window(kind), HISTORY: parts}
 
 
 def _has(table: pa.Table, kind: bool) -> bool:

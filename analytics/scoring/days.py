@@ -6,10 +6,13 @@ A table is a file of `sql/scoring`: a SELECT over `events` whose first line name
 
 import hashlib
 import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analytics import duck
@@ -18,7 +21,7 @@ from analytics.lake.schema import TIME
 from analytics.scoring.reading import METRICS, OUTCOMES, Numbers, Rows, Texts
 from analytics.scoring.rings import HOUR_US, moment_of
 from analytics.scoring.state import StateDamaged
-from analytics.scoring.tables import scoring_sql
+from analytics.scoring.tables import compute, needed, scoring_sql
 
 DAY_TABLES = ("hourly_usage", "daily_totals", "hourly_totals", "daily_errors", "daily_organizations")
 WHOLE = frozenset({"hourly_usage"})  # so small that all its days are one file, `all`
@@ -27,9 +30,17 @@ RECENT = {"hourly_totals": 7, "daily_errors": 7, "daily_organizations": 90}  # d
 _NUMBERS = (
     *(f"{metric}_ticks" for metric in METRICS), "input_tokens", "output_tokens", "cost_nanos", "confidence_micros", "status_code",
 )  # fmt: skip
+_ENGINE = 1  # raised when arrays come to mean something else
 _FOLD_AT = 400_000  # rows of contributions that are held before they are added up
 
 Files = dict[str, dict[str, str]]  # table -> day -> name of the file, which begins with the sha256 of its content
+
+
+def program() -> str:
+    """A digest of the rules by which rows become sums."""
+    files = scoring_sql()
+    rules = [files[name] for name in needed(["events", *DAY_TABLES], ())]
+    return hashlib.sha256("".join([str(_ENGINE), *rules]).encode()).hexdigest()
 
 
 def grain(table: str) -> list[str]:
@@ -53,9 +64,19 @@ class DayTables:
         for name, parts in self._parts.items():
             made = duck.select(self._engine, scoring_sql()[name], {"as_of": moment_of(hour)})
             parts.append(made if sign == 1 else self._negated(name, made))
-            if sum(part.num_rows for part in parts) > _FOLD_AT:
+            if sum(part.num_rows for part in parts[1:]) > _FOLD_AT:
                 self._parts[name] = [self._folded(name, parts)]
         self._engine.unregister("events")
+
+    def add_tables(self, tables: Mapping[str, pa.Table]) -> None:
+        """Add what `folded` gave; of a table or column that there was not yet, nothing."""
+        for name, table in tables.items():
+            if name in self._parts:
+                self._parts[name].append(_conformed(name, table))
+
+    def folded(self) -> dict[str, pa.Table]:
+        """What was added so far, by table."""
+        return {name: self._folded(name, parts) for name, parts in self._parts.items() if parts}
 
     def write(self, directory: Path, old: Files) -> tuple[Files, dict[str, list[str]]]:
         """The files of all days as they are now, and the days of each table that changed; raises `StateDamaged`."""
@@ -64,15 +85,22 @@ class DayTables:
             changed[name] = []
             for day, part in self._by_day(name, self._folded(name, parts)) if parts else ():
                 held = [read(directory, files[name][day])] if day in files[name] else []
-                whole = self._folded(name, [*held, part], "sum(requests) <> 0")  # a difference may well have none
+                # a difference may well have none
+                whole = self._folded(name, [*held, part]) if held else part
+                whole = whole.filter(pc.not_equal(whole.column("requests"), 0))
                 changed[name].append(day)
                 files[name].pop(day, None)
                 if whole.num_rows:
                     files[name][day] = _write(directory, name, day, whole)
-        self._engine.close()
+            self._parts[name] = []
         return files, changed
 
-    def _folded(self, name: str, parts: list[pa.Table], having: str = "true") -> pa.Table:
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is held that a rebuild does well to write it."""
+        return any(sum(part.num_rows for part in parts) > _FOLD_AT for parts in self._parts.values())
+
+    def _folded(self, name: str, parts: list[pa.Table]) -> pa.Table:
         keys = ", ".join(grain(name))
         sums = ", ".join(
             f"cast(sum({field.name}) as {_sql_type(field.type)}) as {field.name}"
@@ -80,7 +108,7 @@ class DayTables:
             if field.name not in grain(name)
         )
         self._engine.register("parts", pa.concat_tables(parts))
-        sql = f"select {keys}, {sums} from parts group by {keys} having {having} order by {keys}"  # noqa: S608  # names are of our own SQL files
+        sql = f"select {keys}, {sums} from parts group by {keys} order by {keys}"  # noqa: S608  # names are of our own SQL files
         return duck.select(self._engine, sql, {})
 
     def _negated(self, name: str, table: pa.Table) -> pa.Table:
@@ -96,12 +124,26 @@ class DayTables:
     def _by_day(self, name: str, table: pa.Table) -> list[tuple[str, pa.Table]]:
         if name in WHOLE:
             return [("all", table)]
-        first = grain(name)[0]
-        self._engine.register("parts", table)
-        day = f"strftime(cast({first} as date), '{'%Y-%m' if name in MONTHLY else '%Y-%m-%d'}')"
-        days = duck.select(self._engine, f"select distinct {day} as day from parts order by day", {})  # noqa: S608  # ours
-        sql = f"select * from parts where {day} = $day"  # noqa: S608  # names are of our own SQL files
-        return [(day, duck.select(self._engine, sql, {"day": day})) for day in days.column("day").to_pylist()]
+        # what is folded is in order of its first column, the time
+        days = pc.strftime(table.column(grain(name)[0]), "%Y-%m" if name in MONTHLY else "%Y-%m-%d")
+        coded = days.combine_chunks().dictionary_encode()
+        starts = np.flatnonzero(np.diff(coded.indices.to_numpy(), prepend=-1)).tolist()
+        ends = [*starts[1:], table.num_rows]
+        return [
+            (days[first].as_py(), table.slice(first, end - first)) for first, end in zip(starts, ends, strict=False)
+        ]
+
+
+def _conformed(name: str, table: pa.Table) -> pa.Table:
+    columns = []
+    for field in empty(name).schema:
+        if field.name in table.column_names:
+            columns.append(table.column(field.name).cast(field.type))
+        elif field.name in grain(name):
+            columns.append(pa.nulls(table.num_rows, field.type))
+        else:
+            columns.append(pa.repeat(pa.scalar(0), table.num_rows).cast(field.type))
+    return pa.Table.from_arrays(columns, schema=empty(name).schema)
 
 
 def read(directory: Path, file: str) -> pa.Table:
@@ -113,6 +155,12 @@ def read(directory: Path, file: str) -> pa.Table:
     if not file.startswith(hashlib.sha256(data).hexdigest()):
         raise StateDamaged(f"{file} does not match its recorded sha256")
     return pq.ParquetFile(pa.BufferReader(data)).read()
+
+
+@cache
+def empty(name: str) -> pa.Table:
+    """A day table without rows."""
+    return compute([name], {"events": no_events()}, {"as_of": moment_of(0)})[name]
 
 
 def no_events() -> pa.Table:

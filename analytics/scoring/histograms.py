@@ -6,7 +6,6 @@ kept beside them as entries of a sparse table, so nothing is clipped.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +29,7 @@ CELL_BUCKET = np.concatenate([np.arange(_DENSE[metric][0], _DENSE[metric][1] + 1
 
 Z = 1.959963984540054
 PERCENTS = (50, 95, 99)
+FIGURES = ("n", *(f"p{percent}{end}" for percent in PERCENTS for end in ("", "_low", "_high")), "skewness")
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -44,11 +44,25 @@ def buckets(values: Floats) -> Ints:
 
 def middles(of_buckets: Ints) -> Floats:
     """The middle of each bucket: within 1 % of every value in it."""
-    exponents = of_buckets.astype(np.float64)
-    return np.where(of_buckets == ZERO, 0.0, 2 * np.power(_GROWTH, exponents) / (_GROWTH + 1) / 100)
+    found: Floats = _MIDDLES[of_buckets - ZERO]
+    return found
 
 
-CELL_MIDDLE = middles(CELL_BUCKET)
+def _middles() -> Floats:
+    exponents = np.arange(ZERO, 32768, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        made = 2 * np.power(_GROWTH, exponents) / (_GROWTH + 1) / 100
+    made[0] = 0.0
+    return made
+
+
+_MIDDLES = _middles()
+
+
+def cell_of(metric: Ints, bucket: Ints) -> Ints:
+    """The cell of each bucket of each metric, -1 outside the dense ones."""
+    first, last = (np.array([_DENSE[name][end] for name in METRICS])[metric] for end in (0, 1))
+    return np.where((bucket >= first) & (bucket <= last), bucket + _OFFSETS[metric] - first, -1)
 
 
 def cells(rows: Rows, metric: int) -> tuple[npt.NDArray[np.bool_] | None, Ints, Ints]:
@@ -62,61 +76,32 @@ def cells(rows: Rows, metric: int) -> tuple[npt.NDArray[np.bool_] | None, Ints, 
     return measure.known, cell if inside.all() else np.where(inside, cell, -1), found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Quantiles:
-    """One entry per row and metric that has measurements; `low` and `high` are NaN where n cannot carry an interval."""
+def quantiles(segment: Ints, count: Ints, middle: Floats) -> tuple[Ints, Floats]:
+    """The histograms that there are, and their FIGURES, one row each: NaN where n cannot carry one.
 
-    row: Ints
-    metric: Ints
-    n: Ints
-    value: dict[int, Floats]
-    low: dict[int, Floats]
-    high: dict[int, Floats]
-    skewness: Floats
-
-
-def quantiles(counts: npt.NDArray[np.uint32], sparse: tuple[Ints, Ints, Ints, Ints]) -> Quantiles:
-    """Quantiles of histograms: `counts` is [rows, CELLS], `sparse` (row, metric, bucket, count) is what lies outside them.
-
-    A quantile lies at rank q * (n - 1), between the middles of the buckets of the ranks beside it. Its interval (95 %) is by order
-    statistics: from rank floor(q n - z sqrt(n q (1 - q))) to ceil(q n + z sqrt(n q (1 - q))) + 1, counted from 1.
+    Given are the entries of all of them, in order of histogram (`segment`) and then of value (`middle`). A quantile lies at rank
+    q * (n - 1), between the middles of the buckets of the ranks beside it. Its interval (95 %) is by order statistics: from rank
+    floor(q n - z sqrt(n q (1 - q))) to ceil(q n + z sqrt(n q (1 - q))) + 1, counted from 1.
     """
-    flat = np.flatnonzero(counts)
-    row, cell = np.divmod(flat, CELLS)
-    segment, count, middle = (
-        row * len(METRICS) + CELL_METRIC[cell],
-        counts.reshape(-1)[flat].astype(np.int64),
-        CELL_MIDDLE[cell],
-    )
-    if len(sparse[0]):
-        further = sparse[0] * len(METRICS) + sparse[1]
-        segment, count = np.concatenate([segment, further]), np.concatenate([count, sparse[3]])
-        middle = np.concatenate([middle, middles(sparse[2])])
-        order = np.lexsort((middle, segment))
-        segment, count, middle = segment[order], count[order], middle[order]
-    if not len(segment):
-        none, nothing = np.zeros(0, np.int64), np.zeros(0)
-        empty = dict.fromkeys(PERCENTS, nothing)
-        return Quantiles(none, none, none, empty, empty, empty, nothing)
     starts = np.flatnonzero(np.diff(segment, prepend=-1))
+    made = np.empty((len(starts), len(FIGURES)))
+    if not len(starts):
+        return segment, made
     upward = np.cumsum(count)
     before = np.where(starts > 0, upward[starts - 1], 0)
-    n = np.add.reduceat(count, starts)
+    made[:, 0] = n = np.add.reduceat(count, starts)
 
     def at(rank: Ints) -> Floats:
         """The middle at a rank, counted from 0, of each segment."""
         return middle[np.searchsorted(upward, before + rank, side="right")]
 
-    value, low, high = dict[int, Floats](), dict[int, Floats](), dict[int, Floats]()
-    for percent in PERCENTS:
+    for number, percent in enumerate(PERCENTS):
         below, part = np.divmod(percent * (n - 1), 100)
         lower = at(below)
-        value[percent] = lower + part / 100 * (at(np.minimum(below + (part > 0), n - 1)) - lower)
-        low[percent], high[percent] = _interval(percent, n, at)
-    found = segment[starts]
-    return Quantiles(
-        found // len(METRICS), found % len(METRICS), n, value, low, high, _skewness(n, count, middle, starts)
-    )
+        made[:, 1 + 3 * number] = lower + part / 100 * (at(np.minimum(below + (part > 0), n - 1)) - lower)
+        made[:, 2 + 3 * number], made[:, 3 + 3 * number] = _interval(percent, n, at)
+    made[:, -1] = _skewness(n, count, middle, starts)
+    return segment[starts], made
 
 
 def _interval(percent: int, n: Ints, at: Callable[[Ints], Floats]) -> tuple[Floats, Floats]:

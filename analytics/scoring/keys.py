@@ -137,6 +137,19 @@ class Keys:
             }
         )
 
+    def coded(self, seen: pa.Table) -> Ints:
+        """The codes of keys as `seen` tells them."""
+        columns = ("is_simulated", "source", "provider_name", "model_name", "domain", "task_type")
+        texts = zip(*(seen.column(name).to_pylist() for name in columns), strict=True)
+        codes = [
+            (self.names.number((provider, model)) << 32)
+            | (self.places.number((domain, task)) << 2)
+            | (SOURCES.index(source) << 1)
+            | int(kind)
+            for kind, source, provider, model, domain, task in texts
+        ]
+        return np.array(codes, np.int64)
+
     def resolve(self, kind: int, names: pa.Table, domains: pa.Table) -> None:
         """Take over what `model_names` of that kind and `event_domains` say."""
         resolved = np.full((2, len(self.names.values)), -1)

@@ -4,7 +4,7 @@ A file is absorbed once. Its entry remembers its sha256, the extracted files who
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,13 +13,16 @@ from analytics.lake import LakeFile, Manifest
 ABSORBED = ("benchmark_results", "request_events")
 
 
+LeftOut = tuple[str, bool | None, str, int, str]  # source, is_simulated, reason, rows, least id
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An absorbed file; `left_out` are (source, is_simulated, reason, rows, least id). `is_kept` says that only its sums are left."""
+    """An absorbed file, and what of it did not count. `is_kept` says that only its sums are left."""
 
     table: str
     file: LakeFile
-    left_out: tuple[tuple[str, bool | None, str, int, str], ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     is_kept: bool = False
 
 
@@ -59,6 +62,15 @@ def plan(ledger: Mapping[str, Entry], manifest: Manifest) -> Plan:
             made.new.append((table, file))
     made.gone = sorted(gone)
     return made
+
+
+def tallied_reasons(left_out: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+    """One row of each source, kind and reason."""
+    found: dict[tuple[str, bool | None, str], tuple[int, str]] = {}
+    for source, kind, reason, rows, example in left_out:
+        before, least = found.get((source, kind, reason), (0, example))
+        found[source, kind, reason] = (before + rows, min(least, example))
+    return tuple((*key, *value) for key, value in sorted(found.items(), key=str))
 
 
 def to_bytes(ledger: Mapping[str, Entry]) -> bytes:

@@ -1,12 +1,20 @@
 """`window_metrics` of all keys: the rows of touched keys computed by SQL, put in place of those that were there.
 
-What was computed last is kept beside the state, marked with the state's generation; where that is not the one expected, or the file is
-damaged, all keys are computed.
+What was computed is kept beside the state as a matrix of 64-bit columns in a file that is changed in place, so that a refresh costs what it
+touched::
+
+    cache-metrics-<kind>.bin     [columns, room]: who a row is of, its check, and the columns of the table; NaN is null
+    cache-metrics-<kind>.json    of which generation and boot it is; not there while the matrix is being changed
+
+A cache: where it is of another generation, the machine was restarted since (it is never synced), or a check fails, all keys are computed.
 """
 
 import json
-import zlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,91 +22,189 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.durable import make_directory
+from analytics.scoring.rings import WINDOWS
 from analytics.scoring.state import State
 from analytics.scoring.tables import compute, scoring_sql
-from analytics.scoring.windows import windows
+from analytics.scoring.windows import batches
 
 Ints = npt.NDArray[np.int64]
 
+_TABLE = "window_metrics"
+_NAMES = ("window_name", "model", "domain")  # told by the row's code: window 8 bits, domain + 1 24 bits, model above
+_ALL = "all"
+_CODE, _CHECK, _FIRST = 0, 1, 2
+_HOLE = -1  # the code of a place without a row
+_WEIGHTS = np.random.default_rng(17).integers(1, 1 << 62, 1024) | 1  # odd: a changed bit always changes the check
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowMetrics:
+    """`window_metrics` in the order of model, domain and window, the rows of all time last; `changed` are those computed just now."""
+
+    rows: pa.Table
+    changed: pa.Table
+
+    def by_window(self, kind: bool, *, changed: bool = False) -> pa.Table:
+        """What model_metrics_by_window.sql makes of them."""
+        table = self.changed if changed else self.rows
+        if changed:
+            table = table.filter(pc.not_equal(table.column("window_name"), _ALL))
+        else:
+            of_all_time = pc.index(table.column("window_name"), _ALL).as_py()
+            table = table.slice(0, table.num_rows if of_all_time < 0 else of_all_time)
+        first = {name: table.column(name) for name in ("model", "domain", "window_name")}
+        first["is_simulated"] = pa.repeat(pa.scalar(kind), table.num_rows)
+        return pa.table(first | {name: table.column(name) for name in table.column_names if name not in first})
+
 
 class Metrics:
-    """The kept tables in the state's directory; `generation` is the one that they have to be of."""
+    """The kept matrices in the state's directory; `generation` is the one that they have to be of."""
 
     def __init__(self, directory: Path, generation: int) -> None:
         self._directory = directory
         self._generation = generation
 
-    def refreshed(self, state: State, kind: int, touched: Ints | None) -> pa.Table:
+    def refreshed(self, state: State, kind: int, touched: Ints | None) -> WindowMetrics:
         """`window_metrics` of one kind as of now; raises `StateDamaged`."""
-        kept = None if touched is None else self._read(kind)
-        if kept is not None and touched is not None and not (touched[:, 0] == kind).any():
-            self._write(kind, kept, state.generation)
-            return kept
-        made = compute(["window_metrics"], windows(state, kind, None if kept is None else touched), {})[
-            "window_metrics"
+        path = self._directory / f"cache-metrics-{('real', 'simulated')[kind]}"
+        kept = None if touched is None else _open(path, self._generation)
+        parts = [
+            compute([_TABLE], tables, {})[_TABLE] for tables in batches(state, kind, None if kept is None else touched)
         ]
-        if kept is not None and touched is not None:
-            made = _merged(state, kind, touched, kept, made)
-        self._write(kind, made, state.generation)
-        return made
+        changed = pa.concat_tables(parts)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        matrix = _changed(path, kept, kind, touched, _coded(changed, state), changed)
+        rows = _ordered(matrix, state, changed.schema)
+        mark = _mark(state.generation, matrix.shape[1], changed.schema.names)
+        path.with_suffix(".json").write_text(mark, encoding="utf-8")
+        return WindowMetrics(rows, changed)
 
-    def _path(self, kind: int) -> Path:
-        return self._directory / f"cache-window_metrics-{('real', 'simulated')[kind]}.arrow"
 
-    def _read(self, kind: int) -> pa.Table | None:
-        try:
-            data = self._path(kind).read_bytes()
-            if int.from_bytes(data[:8], "little") != zlib.crc32(memoryview(data)[8:]):
-                return None
-            table = pa.ipc.open_file(pa.py_buffer(memoryview(data)[8:])).read_all()
-            mark = json.loads(table.schema.metadata[b"mark"])
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+def _mark(generation: int, room: int, columns: Sequence[str]) -> str:
+    boot = _BOOT.read_text(encoding="utf-8") if _BOOT.exists() else ""
+    return json.dumps([generation, boot, room, list(columns), scoring_sql()[_TABLE]])
+
+
+def _open(path: Path, generation: int) -> npt.NDArray[np.int64] | None:
+    """The matrix, if it is whole and of that generation."""
+    try:
+        mark = path.with_suffix(".json").read_text(encoding="utf-8")
+        _, _, room, columns, _ = json.loads(mark)
+        if mark != _mark(generation, room, columns):
             return None
-        return table.replace_schema_metadata() if mark == [self._generation, scoring_sql()["window_metrics"]] else None
-
-    def _write(self, kind: int, table: pa.Table, generation: int) -> None:
-        """Without syncing: what is lost is computed again."""
-        mark = json.dumps([generation, scoring_sql()["window_metrics"]])
-        sink = pa.BufferOutputStream()
-        marked = table.replace_schema_metadata({"mark": mark})
-        with pa.ipc.new_file(sink, marked.schema) as writer:
-            writer.write_table(marked)
-        data = sink.getvalue()
-        path = self._path(kind)
-        make_directory(path.parent)
-        draft = path.with_suffix(".draft")
-        with draft.open("wb") as file:
-            file.write(zlib.crc32(data).to_bytes(8, "little"))
-            file.write(data)
-        draft.replace(path)
+        matrix = np.memmap(path.with_suffix(".bin"), np.int64, "r+", shape=(_FIRST + len(columns) - len(_NAMES), room))
+    except (OSError, ValueError, TypeError):
+        return None
+    return matrix if np.array_equal(matrix[_CHECK], _checks(matrix)) else None
 
 
-def _merged(state: State, kind: int, touched: Ints, kept: pa.Table, new: pa.Table) -> pa.Table:
-    """The kept rows but those of touched keys, and the new ones, in the order of window, model and domain."""
+def _checks(matrix: Ints) -> Ints:
+    """Of each row a number that no single changed bit leaves as it is; 0 for a hole."""
+    made = matrix[_CODE] * _WEIGHTS[_CODE]
+    for at in range(_FIRST, len(matrix)):
+        made += matrix[at] * _WEIGHTS[at]
+    return np.where(matrix[_CODE] == _HOLE, 0, made)
+
+
+def _changed(path: Path, kept: Ints | None, kind: int, touched: Ints | None, codes: Ints, rows: pa.Table) -> Ints:
+    """The matrix with these rows in place of those of the touched keys; its file is made anew where it has no room for them."""
+    height = _FIRST + rows.num_columns - len(_NAMES)
+    if kept is None or touched is None:
+        matrix, free = _made(path, height, len(codes), None), np.arange(len(codes))
+    else:
+        mine = touched[touched[:, 0] == kind]
+        is_old = np.isin(kept[_CODE] >> 8, (mine[:, 1] << 24) | (mine[:, 2] + 1)) & (kept[_CODE] != _HOLE)
+        kept[:2, is_old] = [[_HOLE], [0]]
+        matrix, free = kept, np.flatnonzero(kept[_CODE] == _HOLE)
+        if len(free) < len(codes):
+            matrix = _made(path, height, kept.shape[1] + len(codes), kept)
+            free = np.flatnonzero(matrix[_CODE] == _HOLE)
+        free = free[: len(codes)]
+    part = np.zeros((height, len(codes)), np.int64)
+    part[_CODE] = codes
+    numbers = [field.name for field in rows.schema if field.name not in _NAMES]
+    for at, name in enumerate(numbers, _FIRST):
+        part[at] = _bits(rows.column(name))
+    part[_CHECK] = _checks(part)
+    for at in range(height):
+        matrix[at, free] = part[at]
+    return matrix
+
+
+def _made(path: Path, height: int, rows: int, kept: Ints | None) -> Ints:
+    """A file with room for more than so many rows, those of `kept` in it."""
+    room = rows * 5 // 4 + 1024
+    make_directory(path.parent)
+    draft = path.with_suffix(".draft")
+    with draft.open("wb") as file:
+        os.posix_fallocate(
+            file.fileno(), 0, height * room * 8
+        )  # a disk that is full shows here, not as a signal at a page
+    matrix = np.memmap(draft, np.int64, "r+", shape=(height, room))
+    matrix[_CODE] = _HOLE
+    if kept is not None:
+        matrix[:, : kept.shape[1]] = kept
+    draft.replace(path.with_suffix(".bin"))
+    return matrix
+
+
+def _bits(column: pa.ChunkedArray) -> Ints:
+    whole = column.combine_chunks()
+    assert pa.types.is_floating(whole.type) or not whole.null_count, "a number that is no float is never missing"
+    if pa.types.is_floating(whole.type):
+        whole = whole.fill_null(float("nan"))
+    bits: Ints = whole.view(pa.int64()).to_numpy()
+    return bits
+
+
+def _coded(rows: pa.Table, state: State) -> Ints:
     models, domains = ([text for _, text in one.values] for one in (state.keys.models, state.keys.domains))
-    stride = len(domains) + 1
-    mine = touched[touched[:, 0] == kind]
-    wanted = mine[:, 1] * stride + np.where(mine[:, 2] < 0, len(domains), mine[:, 2])
-    stays = ~np.isin(_codes(kept, models, domains), wanted)
-    rows = pa.concat_tables([kept.filter(pa.array(stays)), new]).combine_chunks()
-    code = _codes(rows, models, domains)
-    model_rank, domain_rank = _ranks(models), np.append(_ranks(domains), len(domains))  # a null domain comes last
-    names = sorted(pc.unique(rows.column("window_name")).to_pylist())
-    window = pc.index_in(rows.column("window_name"), pa.array(names, pa.string())).to_numpy()
-    order = np.argsort((window * len(models) + model_rank[code // stride]) * stride + domain_rank[code % stride])
-    return rows.take(pa.array(order))
-
-
-def _codes(rows: pa.Table, models: list[str | None], domains: list[str | None]) -> Ints:
     model = pc.index_in(rows.column("model"), pa.array(models, pa.string())).to_numpy().astype(np.int64)
-    domain = pc.fill_null(
-        pc.index_in(rows.column("domain"), pa.array(domains, pa.string()), skip_nulls=True), len(domains)
-    )
-    codes: Ints = model * (len(domains) + 1) + domain.to_numpy()
+    domain = pc.index_in(rows.column("domain"), pa.array(domains, pa.string()), skip_nulls=True)
+    window = pc.index_in(rows.column("window_name"), pa.array(list(WINDOWS))).to_numpy()
+    codes: Ints = (model << 32) | ((pc.fill_null(domain, -1).to_numpy().astype(np.int64) + 1) << 8) | window
     return codes
 
 
-def _ranks(texts: list[str | None]) -> Ints:
+def _ordered(matrix: Ints, state: State, schema: pa.Schema) -> pa.Table:
+    """The rows of the matrix as a table."""
+    at = np.flatnonzero(matrix[_CODE] != _HOLE)
+    code = matrix[_CODE][at]
+    models, domains = ([text for _, text in one.values] for one in (state.keys.models, state.keys.domains))
+    model, domain, window = code >> 32, ((code >> 8) & 0xFFFFFF) - 1, code & 0xFF
+    place = np.append(_ranks(domains), len(domains))[domain]  # a null domain, number -1, comes last
+    rank = (window == list(WINDOWS).index(_ALL)).astype(np.int64) << 60 | _ranks(models)[model] << 28 | place << 4
+    order = np.argsort(rank | _ranks(list(WINDOWS))[window])
+    at, model, domain, window = at[order], model[order], domain[order], window[order]
+    texts = {
+        "window_name": _taken([*WINDOWS], window),
+        "model": _taken(models, model),
+        "domain": _taken([*domains, None], np.where(domain < 0, len(domains), domain)),
+    }
+    numbers = {field.name: number for number, field in enumerate(_measures(schema), _FIRST)}
+    columns = [
+        texts[field.name] if field.name in texts else _column(matrix[numbers[field.name]][at], field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _measures(schema: pa.Schema) -> list[pa.Field]:
+    return [field for field in schema if field.name not in _NAMES]
+
+
+def _column(values: Ints, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_floating(kind):
+        return pa.array(values.view(np.float64), from_pandas=True)
+    return pa.array(values).cast(kind)
+
+
+def _taken(texts: Sequence[str | None], at: npt.NDArray[Any]) -> pa.Array:
+    return pa.array(texts, pa.string()).take(pa.array(at))
+
+
+def _ranks(texts: Sequence[str | None]) -> Ints:
     ranks = np.empty(len(texts), np.int64)
     ranks[sorted(range(len(texts)), key=lambda at: str(texts[at]))] = np.arange(len(texts))
     return ranks

@@ -113,6 +113,22 @@ def decimals(table: Ints, name: str) -> pa.Array:
     return pa.Array.from_buffers(pa.decimal128(38, 0), len(table), [None, pa.py_buffer(words)])
 
 
+def from_columns(table: pa.Table) -> Ints:
+    """The moments of groups from the columns that `integers` and `decimals` made, and `last_seen`; a column that is not there is 0."""
+    made = np.zeros((table.num_rows, WIDTH), np.int64)
+    for at, name in enumerate(COUNTS):
+        if name in table.column_names:
+            made[:, at] = table.column(name).to_numpy()
+    for at, name in enumerate(SUMS):
+        if name in table.column_names and table.num_rows:
+            whole = table.column(name).combine_chunks().cast(pa.decimal128(38, 0))
+            words = np.frombuffer(whole.buffers()[1], np.int64).reshape(-1, 2)[whole.offset :][: len(whole)]
+            made[:, LOW + at] = words[:, 0] & _MASK
+            made[:, HIGH + at] = (words[:, 1] << (64 - _BITS)) | (words[:, 0] >> _BITS & ((1 << (64 - _BITS)) - 1))
+    made[:, LAST] = table.column("last_seen").to_numpy()
+    return made
+
+
 def integers(table: Ints, names: Sequence[str] = COUNTS) -> dict[str, pa.Array]:
     """Counts as int64 arrays by name."""
     return {name: pa.array(np.ascontiguousarray(table[:, COUNTS.index(name)])) for name in names}

@@ -23,6 +23,7 @@ from analytics.scoring.tables import compute, needed, scoring_sql
 
 _TABLES = ("day_votes", "day_left_out")
 _DIGITS = 32
+_NO_DAY = "none"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,9 +42,9 @@ class Partials:
 
     def all_days(self, lake: Lake, manifest: Manifest) -> Feedback:
         """Every day's tables, read back where nothing they rest on changed, else computed."""
-        parts = {name: [table] for name, table in _computed(to_arrow("feedback_events", ())).items()}
+        parts: dict[str, list[pa.Table]] = {name: [] for name in _TABLES}
         digests, corrupt = dict[str, str](), tuple[str, ...]()
-        days: dict[str, list[LakeFile]] = {}
+        days: dict[str, list[LakeFile]] = {_NO_DAY: []}  # so that there is always one
         for file in manifest.table("feedback_events").files:
             days.setdefault(file.day, []).append(file)
         for day, files in sorted(days.items()):

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from analytics.durable import make_directory
 from analytics.errors import Corrupt
-from analytics.lake import Lake, LakeFile, Manifest, schema
+from analytics.lake import Lake, LakeFile, Manifest
 from analytics.scoring import moments as sums
 from analytics.scoring.absorb import Fresh, Pending, Sink, add_blocks, contribute, merged
 from analytics.scoring.days import DayTables
@@ -22,7 +22,8 @@ from analytics.scoring.keys import Keys, group
 from analytics.scoring.ledger import ABSORBED, Entry, plan
 from analytics.scoring.reading import Corrections, Rows, filtered, read_rows
 from analytics.scoring.rings import LATER, RINGS, Ints, hour_of, is_of_the_oldest_ring, moves, rings_of
-from analytics.scoring.state import SLOTS, Changes, State, StateDamaged, sparse_code, sparse_parts
+from analytics.scoring.sealing import unsealed
+from analytics.scoring.state import SLOTS, Changes, State, StateDamaged, repricings_of, sparse_code, sparse_parts
 
 Resolve = Callable[[Keys], None]  # lets the keys know which models and domains are meant
 
@@ -45,7 +46,7 @@ def refresh(
 ) -> Work:
     """Bring `state` up to the manifest and to the hour of as_of; raises `StateDamaged` where it must be built again."""
     work, sink, before = Work(state), Pending(), state.hour
-    applied = Corrections(state.deleted, _from_ipc(state.repricings))
+    applied = Corrections(state.deleted, repricings_of(state))
     known = dict(state.ledger)
     _follow_the_manifest(lake, manifest, work, sink, hour, corrections)
     deleted = corrections.deleted - applied.deleted
@@ -80,20 +81,24 @@ def rebuild(
     make_directory(directory)
     numbers = [int(number) for path in directory.iterdir() for number in re.findall(r"-(\d+)\.", path.name)]
     era = max(numbers, default=0) + 1
-    state = State(directory, program, era=era, generation=era, hour=hour)
+    state = State(directory, program, era=era, generation=era, hour=hour, mapping=era)
     work = Work(state)
     state.make_room()
     sink = Fresh(state)
+    for entry in unsealed(lake, manifest, state.keys, sink, work.days, work.corrupt):
+        state.ledger[entry.file.path] = entry
     found = [(table, file) for table in ABSORBED for file in manifest.table(table).files]
     for table, file in sorted(found, key=lambda one: (one[1].day, one[1].path)):
         _absorb_new(lake, work, table, file, corrections, hour, sink)
+        if work.days.is_full:
+            state.tables, _ = work.days.write(state.directory, state.tables)
     sink.rest()
     state.deleted, state.repricings = corrections.deleted, _to_ipc(corrections.repricings)
     resolve(state.keys)
     raw = np.flatnonzero(~state.keys.is_rollup)
     rollup_of = state.keys.rollups(state.keys.kind[raw], state.keys.model()[raw])
     sink.finish(raw, rollup_of)
-    state.tables, work.changed_days = work.days.write(state.directory, {})
+    state.tables, work.changed_days = work.days.write(state.directory, state.tables)
     state.commit(None)
     return work
 
@@ -112,7 +117,7 @@ def _follow_the_manifest(
             state.ledger[path] = replace(entry, is_kept=True)  # pruned: what it added up to stays
             continue
         try:
-            applied = Corrections(state.deleted, _from_ipc(state.repricings))
+            applied = Corrections(state.deleted, repricings_of(state))
             _take_away(lake, entry, applied, state.hour, state.keys, sink, work.days)
         except Corrupt as error:
             raise StateDamaged(f"{path} is gone from the lake, and what it held is not known") from error
@@ -211,6 +216,7 @@ def _commit(lake: Lake, work: Work, sink: Pending, resolve: Resolve, *, has_chan
     keys.model_of, keys.domain_of = model_after, domain_after
     has_moved = (keys.model()[remapped] != old_model) | (keys.domain()[remapped] != old_domain)
     if has_moved.any():
+        state.mapping = state.generation + 1
         moved = remapped[has_moved]
         kinds = keys.kind[moved]
         for models, domains in (
@@ -274,7 +280,7 @@ def _sparse_again(state: State, rollups: Ints, raw: Ints) -> tuple[Ints, Ints]:
 def _find_newest(lake: Lake, state: State, changes: Changes, stale: Ints, rollup_of: Ints) -> None:
     """The newest row of places of which the newest was taken away: read the files from the newest on, until all are found."""
     newest = np.zeros(len(stale), np.int64)
-    corrections = Corrections(state.deleted, _from_ipc(state.repricings))
+    corrections = Corrections(state.deleted, repricings_of(state))
     entries = [entry for entry in state.ledger.values() if entry.file.max_created_at]
     for entry in sorted(entries, key=lambda entry: str(entry.file.max_created_at), reverse=True):
         end = datetime.fromisoformat(str(entry.file.max_created_at)).timestamp() * 1e6
@@ -329,7 +335,3 @@ def _to_ipc(table: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
-
-
-def _from_ipc(data: bytes) -> pa.Table:
-    return pa.ipc.open_stream(data).read_all() if data else schema("repricings").empty_table()

@@ -27,8 +27,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from analytics.durable import make_directory, replace_file
+from analytics.lake import schema
 from analytics.scoring import ledger as ledgers
 from analytics.scoring import moments as sums
 from analytics.scoring.histograms import CELLS
@@ -78,7 +80,8 @@ class State:
     """One generation. `sparse` maps histogram entries outside the dense cells (see `sparse_code`) to counts, in order.
 
     `program` is a digest of the rules it was made by; `deleted` and `repricings` are the corrections that were applied: run ids, and
-    by price the digest of its newest correction. `tables` are the day tables: table -> day -> file.
+    by price the digest of its newest correction. `tables` are the day tables: table -> day -> file. `mapping` is the generation since which
+    no name that was seen changed its model or domain.
     """
 
     directory: Path
@@ -92,6 +95,7 @@ class State:
     deleted: frozenset[str] = frozenset()
     repricings: bytes = b""
     tables: dict[str, dict[str, str]] = field(default_factory=dict)
+    mapping: int = 0
 
     @classmethod
     def open(cls, directory: Path, program: str) -> "State":
@@ -108,7 +112,7 @@ class State:
             book = json.loads(files["ledger"])
             state.ledger = ledgers.from_bytes(book["files"].encode())
             state.deleted, state.repricings = frozenset(book["deleted"]), bytes.fromhex(book["repricings"])
-            state.tables = book["tables"]
+            state.tables, state.mapping = book["tables"], book["mapping"]
             if "journal" in files:
                 state._apply(Changes.from_bytes(files["journal"]))
             state._check_sizes()
@@ -128,6 +132,7 @@ class State:
             "deleted": sorted(self.deleted),
             "repricings": self.repricings.hex(),
             "tables": self.tables,
+            "mapping": self.mapping,
         }
         contents = {"keys": (".npz", buffer.getvalue()), "ledger": (".json", json.dumps(book).encode())}
         if changes is not None:
@@ -213,6 +218,13 @@ class State:
         for path in self.directory.iterdir():
             if path.name not in current and not path.name.startswith("cache-"):
                 path.unlink()
+
+
+def repricings_of(state: State) -> pa.Table:
+    """The rows of `repricings` that were applied."""
+    if not state.repricings:
+        return schema("repricings").empty_table()
+    return pa.ipc.open_stream(state.repricings).read_all()
 
 
 def _checked(path: Path, sha256: str) -> bytes:

@@ -12,14 +12,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from analytics.scoring import moments as sums
-from analytics.scoring.histograms import CELLS, PERCENTS, Quantiles, quantiles
+from analytics.scoring.histograms import CELL_BUCKET, CELL_METRIC, CELLS, FIGURES, middles, quantiles
 from analytics.scoring.reading import METRICS, UNITS
 from analytics.scoring.rings import RINGS, WINDOWS
 from analytics.scoring.state import State, StateDamaged, sparse_parts
 
-_AT_ONCE = 64  # keys: their histograms of all rings take 4 MB
+_AT_ONCE = 256  # keys: their histograms of one ring take 2.5 MB
+_IN_A_TABLE = 8192  # keys: what SQL makes of them takes 50 MB
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_NO_MOMENTS = np.zeros((0, RINGS, sums.WIDTH), np.int64)
+_NO_FIGURES = np.zeros((0, RINGS, len(METRICS), len(FIGURES)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,20 +42,28 @@ def windows(state: State, kind: int, touched: Ints | None) -> dict[str, pa.Table
 
     Raises `StateDamaged` where sums and histograms do not agree.
     """
+    found = list(batches(state, kind, touched))
+    return {name: pa.concat_tables(one[name] for one in found) for name in found[0]}
+
+
+def batches(state: State, kind: int, touched: Ints | None) -> Iterator[dict[str, pa.Table]]:
+    """What `windows` gives, some thousand keys at a time; once at least."""
     members = _members(state, kind, touched)
-    moments, found = [], []
-    for first in range(0, len(members.model), _AT_ONCE):
-        last = min(first + _AT_ONCE, len(members.model))
-        here = slice(*np.searchsorted(members.of, [first, last]))
-        key, of = members.key[here], members.of[here] - first
-        blocks = state.read_moments(key)
-        moments.append(_by_window(blocks, of, last - first))
-        found.append(_quantiles(state, key, of, blocks, moments[-1], first))
-    table = np.concatenate([np.zeros((0, RINGS, sums.WIDTH), np.int64), *moments])
-    return {
-        "window_moments": _moments_table(state, members, table.reshape(-1, sums.WIDTH)),
-        "window_quantiles": _quantiles_table(state, members, found),
-    }
+    for first in range(0, max(1, len(members.model)), _IN_A_TABLE):
+        last = min(first + _IN_A_TABLE, len(members.model))
+        moments, figures = [], []
+        for begin in range(first, last, _AT_ONCE):
+            end = min(begin + _AT_ONCE, last)
+            here = slice(*np.searchsorted(members.of, [begin, end]))
+            key, of = members.key[here], members.of[here] - begin
+            blocks = state.read_moments(key)
+            moments.append(_by_window(blocks, of, end - begin))
+            figures.append(_figures(state, key, of, blocks, moments[-1]))
+        names = _Names(state, members, first)
+        yield {
+            "window_moments": _moments_table(names, np.concatenate([_NO_MOMENTS, *moments]).reshape(-1, sums.WIDTH)),
+            "window_quantiles": _quantiles_table(names, np.concatenate([_NO_FIGURES, *figures])),
+        }
 
 
 def totals(state: State, kind: int) -> pa.Table:
@@ -60,8 +73,8 @@ def totals(state: State, kind: int) -> pa.Table:
     model = keys.model()[rollups]
     numbers = np.arange(len(rollups))
     table = _by_window(state.read_moments(rollups), numbers, len(rollups))
-    members = _Members(model, np.full(len(rollups), -1), rollups, numbers)
-    return _moments_table(state, members, table.reshape(-1, sums.WIDTH))
+    names = _Names(state, _Members(model, np.full(len(rollups), -1), rollups, numbers), 0)
+    return _moments_table(names, table.reshape(-1, sums.WIDTH))
 
 
 def _members(state: State, kind: int, touched: Ints | None) -> _Members:
@@ -95,81 +108,116 @@ def _by_window(blocks: Ints, of: Ints, wanted: int) -> Ints:
     return made
 
 
-def _quantiles(state: State, key: Ints, of: Ints, blocks: Ints, moments: Ints, first: int) -> Quantiles:
-    """Of the wanted keys from number `first` on; a row is number * RINGS + window."""
-    counts = np.zeros((len(moments), RINGS, CELLS), np.uint32)
+def _figures(state: State, key: Ints, of: Ints, blocks: Ints, moments: Ints) -> Floats:
+    """FIGURES of each wanted key by window and metric: [wanted, RINGS, METRICS, FIGURES]. n is 0 where there is nothing.
+
+    Of a window only those keys are looked at that have rows in the ring by which it is longer than the window before it.
+    """
+    wanted = len(moments)
+    made = np.full((wanted, RINGS, len(METRICS), len(FIGURES)), np.nan)
+    made[..., 0] = 0
     measured = [sums.COUNTS.index(f"{metric}_n") for metric in METRICS]
-    for ring in range(RINGS):
-        has = np.flatnonzero(blocks[:, ring, measured].any(axis=1))
-        if len(has):
-            order = has[np.argsort(key[has])]
-            cells = state.read_cells(ring, key[order])
-            if len(np.unique(of[order])) == len(order):
-                counts[of[order], ring] = cells
-            else:
-                np.add.at(counts[:, ring], of[order], cells)
-        if ring:
-            counts[:, ring] += counts[:, ring - 1]
-    made = quantiles(counts.reshape(-1, CELLS), _sparse(state, key, of))
-    expected = moments[..., measured].reshape(-1, len(measured))
-    got = np.zeros_like(expected)
-    got[made.row, made.metric] = made.n
-    if np.any(got != expected):
+    entries = [_entries(state, ring, key, of, blocks[:, ring, measured].max(axis=1)) for ring in range(RINGS)]
+    is_used = np.zeros(wanted * CELLS, np.bool_)
+    for at, _ in entries:
+        is_used[at] = True
+    used = np.flatnonzero(is_used)
+    place = np.zeros(len(is_used), np.int32)
+    place[used] = np.arange(len(used))
+    number, cell = np.divmod(used, CELLS)
+    code = ((number * len(METRICS) + CELL_METRIC[cell]) << 16) | (CELL_BUCKET[cell] + 32768)
+    count = np.zeros(len(used), np.int64)
+    outside = _sparse(state, key, of)
+    for window, (at, counts) in enumerate(entries):
+        if window:
+            made[:, window] = made[:, window - 1]
+        np.add.at(count, place[at], counts)  # of several keys that count as one, a cell may be there more than once
+        has_more = np.zeros(wanted, np.bool_)
+        has_more[at // CELLS] = True
+        has_more[outside.number[outside.ring == window]] = True
+        here = np.flatnonzero(has_more[number] & (count > 0))
+        further = np.flatnonzero((outside.ring <= window) & has_more[outside.number])
+        coded, counted = _with(code[here], count[here], outside.code[further], outside.count[further])
+        its, figures = quantiles(coded >> 16, counted, middles((coded & 0xFFFF) - 32768))
+        made[its // len(METRICS), window, its % len(METRICS)] = figures
+    if np.any(made[..., 0] != moments[..., measured]):
         raise StateDamaged("a histogram does not add up to the count in its moments")
-    made.row[:] += first * RINGS
     return made
 
 
-def _sparse(state: State, key: Ints, of: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """What of these keys lies outside the dense cells, by row, metric, bucket and count, in every window that it is in."""
+def _entries(state: State, ring: int, key: Ints, of: Ints, most: Ints) -> tuple[Ints, Ints]:
+    """The cells of one ring that are not empty, as number * CELLS + cell, and their counts; `most` is 0 for keys without any."""
+    at = np.flatnonzero(most)
+    at = at[np.argsort(key[at])]
+    cells = state.read_cells(ring, key[at]).reshape(-1)
+    full = np.flatnonzero(cells)
+    row, cell = np.divmod(full, CELLS)
+    return of[at][row] * CELLS + cell, cells[full].astype(np.int64)
+
+
+def _with(code: Ints, count: Ints, further: Ints, further_counts: Ints) -> tuple[Ints, Ints]:
+    """Entries in order, and more of them that are in none and of other buckets, put where they belong."""
+    if not len(further):
+        return code, count
+    codes, which = np.unique(further, return_inverse=True)
+    counts = np.bincount(which, further_counts).astype(np.int64)
+    at = np.searchsorted(code, codes)
+    return np.insert(code, at, codes), np.insert(count, at, counts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outside:
+    """Entries outside the dense cells: the wanted key's number, the ring, the code (number * METRICS + metric, bucket), and the count."""
+
+    number: Ints
+    ring: Ints
+    code: Ints
+    count: Ints
+
+
+def _sparse(state: State, key: Ints, of: Ints) -> _Outside:
     codes, counts = state.sparse
-    if not len(codes):
-        return codes, codes, codes, codes
     spans = np.searchsorted(codes, np.stack([key << 22, (key + 1) << 22], 1))
-    at = np.concatenate([np.arange(low, high) for low, high in spans.tolist()] or [codes[:0]])
-    numbers = np.repeat(of, spans[:, 1] - spans[:, 0])
+    at = np.concatenate([codes[:0], *(np.arange(low, high) for low, high in spans.tolist() if low < high)])
+    number = np.repeat(of, spans[:, 1] - spans[:, 0])
     _, ring, metric, bucket = sparse_parts(codes[at])
-    times = RINGS - ring
-    window = np.concatenate([np.arange(one, RINGS) for one in ring.tolist()] or [ring])
-    row = np.repeat(numbers, times) * RINGS + window
-    entry = np.stack([row, np.repeat(metric, times), np.repeat(bucket, times)], 1)
-    places, which = np.unique(entry, axis=0, return_inverse=True)
-    return (*places.T, np.bincount(which.reshape(-1), np.repeat(counts[at], times)).astype(np.int64))
+    return _Outside(number, ring, ((number * len(METRICS) + metric) << 16) | (bucket + 32768), counts[at])
 
 
-def _names(state: State, members: _Members, row: Ints) -> Iterator[tuple[str, pa.Array]]:
-    number, window = np.divmod(row, RINGS)
-    yield "window_name", pa.array(list(WINDOWS)).take(pa.array(window))
-    models = pa.array([text for _, text in state.keys.models.values], pa.string())
-    domains = pa.array([*(text for _, text in state.keys.domains.values), None], pa.string())
-    at = members.domain[number]
-    yield "model", models.take(pa.array(members.model[number]))
-    yield "domain", domains.take(pa.array(np.where(at < 0, len(domains) - 1, at)))
+class _Names:
+    """The names of rows `number * RINGS + window`, numbers counted from `first` of the wanted keys."""
+
+    def __init__(self, state: State, members: _Members, first: int) -> None:
+        self._models = pa.array([text for _, text in state.keys.models.values], pa.string())
+        self._domains = pa.array([*(text for _, text in state.keys.domains.values), None], pa.string())
+        self._members, self._first = members, first
+
+    def of(self, row: Ints) -> dict[str, pa.Array]:
+        number, window = np.divmod(row, RINGS)
+        model, domain = (side[number + self._first] for side in (self._members.model, self._members.domain))
+        return {
+            "window_name": pa.array(list(WINDOWS)).take(pa.array(window)),
+            "model": self._models.take(pa.array(model)),
+            "domain": self._domains.take(pa.array(np.where(domain < 0, len(self._domains) - 1, domain))),
+        }
 
 
-def _moments_table(state: State, members: _Members, table: Ints) -> pa.Table:
+def _moments_table(names: _Names, table: Ints) -> pa.Table:
     row = np.flatnonzero(table[:, 0] > 0)
     kept = table[row]
-    columns = dict(_names(state, members, row)) | sums.integers(kept)
+    columns = names.of(row) | sums.integers(kept)
     columns |= {name: sums.decimals(kept, name) for name in sums.SUMS}
     columns["last_seen"] = pa.array(kept[:, sums.LAST].copy()).cast(pa.timestamp("us", tz="UTC"))
     return pa.table(columns)
 
 
-def _quantiles_table(state: State, members: _Members, found: list[Quantiles]) -> pa.Table:
-    def column(parts: list[npt.NDArray[np.float64]]) -> pa.Array:
-        whole = np.concatenate([np.zeros(0), *parts])
-        return pa.array(whole, mask=np.isnan(whole))
-
-    none = np.zeros(0, np.int64)
-    row = np.concatenate([none, *(one.row for one in found)])
-    metric = np.concatenate([none, *(one.metric for one in found)])
-    columns = dict(_names(state, members, row))
+def _quantiles_table(names: _Names, figures: Floats) -> pa.Table:
+    at, metric = np.nonzero(figures[..., 0].reshape(-1, len(METRICS)))
+    kept = figures.reshape(-1, len(METRICS), len(FIGURES))[at, metric]
+    columns = names.of(at)
     columns["metric"] = pa.array([UNITS[name] for name in METRICS]).take(pa.array(metric))
-    columns["n"] = pa.array(np.concatenate([none, *(one.n for one in found)]))
-    for percent in PERCENTS:
-        columns[f"p{percent}"] = column([one.value[percent] for one in found])
-        columns[f"p{percent}_low"] = column([one.low[percent] for one in found])
-        columns[f"p{percent}_high"] = column([one.high[percent] for one in found])
-    columns["skewness"] = column([one.skewness for one in found])
+    columns["n"] = pa.array(kept[:, 0].astype(np.int64))
+    for number, name in enumerate(FIGURES[1:], 1):
+        column = np.ascontiguousarray(kept[:, number])
+        columns[name] = pa.array(column, mask=np.isnan(column))
     return pa.table(columns)

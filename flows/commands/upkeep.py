@@ -53,7 +53,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and delete nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Delete old raw rows from the store. What the lake has not read yet stays; lake and scores keep all."""
+    """Delete old raw rows from the store, and from the lake where the configuration says so. Scores keep what they added up to."""
     from flows.jobs.prune import run_prune
 
     settings = load_settings()
@@ -71,6 +71,8 @@ def prune(
         render.say(f"Left alone, store and lake are not the same: {problem}.")
     verb = "would leave" if dry_run else "left"
     render.say(f"{sum(report.removed.values())} rows {verb} the store.")
+    if report.raw:
+        render.say(f"{sum(one.rows for one in report.raw)} rows {verb} the lake; what they add up to is sealed there.")
 
 
 @db.command("migrate")

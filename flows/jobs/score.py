@@ -69,10 +69,10 @@ def run_score(
         settle(open_spool(settings), store, log)
         _land_decisions(settings, store, log)
         lake = Lake(settings.home.lake)
-        extraction = _when_free(lambda: lake.extract(store), patience_s)
+        extraction = when_free(lambda: lake.extract(store), patience_s)
         caps = VoteCaps(**settings.feedback.model_dump())
         half_life = settings.scoring.half_life_days
-        report = _when_free(
+        report = when_free(
             lambda: score(lake, settings.home.scoring, moment, full=full, half_life_days=half_life, caps=caps),
             patience_s,
         )
@@ -96,7 +96,7 @@ def _land_decisions(settings: Settings, store: Store, log: FilteringBoundLogger)
         log.error("routing decisions were not logged: more came than could be written", decisions=done.dropped)
 
 
-def _when_free(step: Callable[[], T], patience_s: float) -> T:
+def when_free(step: Callable[[], T], patience_s: float) -> T:
     """Take the lake's lease as soon as its holder lets go."""
     for attempt in stamina.retry_context(on=LeaseHeld, attempts=None, timeout=patience_s, wait_max=1.0):
         with attempt:

@@ -1,6 +1,6 @@
 """Retention by table: what leaves the store, when, and what never does."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -8,6 +8,8 @@ import pytest
 from house import AURORA, House, ago
 from supabase_project import Project
 
+from analytics.errors import LeaseHeld
+from analytics.lake import Lake
 from analytics.store import Row, new_id, to_text
 from flows.errors import UsageError
 from flows.jobs.prune import run_prune
@@ -70,11 +72,69 @@ def test_scores_are_the_same_after_the_store_was_pruned(aged: House) -> None:
     assert run_score(aged.settings, as_of=moment, full=True).report.snapshots == before
 
 
+# -- the lake ----------------------------------------------------------------------------------------------------------------
+
+
+def days_of_the_lake(house: House) -> int:
+    return len(Lake(house.settings.home.lake).files("request_events"))
+
+
+def test_without_a_word_of_it_the_lake_keeps_everything(aged: House) -> None:
+    assert run_prune(aged.settings).raw == ()
+    assert days_of_the_lake(aged) == 3
+
+
+def test_old_days_leave_the_lake_and_their_sums_stay(aged: House) -> None:
+    """Scores are the same by a refresh, and when all is added up anew from what is left and what was sealed."""
+    moment = datetime.now(UTC)
+    before = run_score(aged.settings, as_of=moment).report.snapshots
+    aged.sections = {"retention": {"lake": {"request_events": 150}}}
+    planned = run_prune(aged.settings, dry_run=True)
+    assert [(one.table, one.rows) for one in planned.raw] == [("request_events", 1)]
+    assert planned.to_dict()["lake"][0]["day"] == f"{ago(days=200):%Y-%m-%d}"
+    assert days_of_the_lake(aged) == 3, "nothing changes in a dry run"
+    report = run_prune(aged.settings)
+    assert (report.raw, days_of_the_lake(aged)) == (planned.raw, 2)
+    assert report.lines()[-1] == ("lake", "request_events", planned.raw[0].day, 1)
+    assert run_score(aged.settings, as_of=moment).report.snapshots == before
+    assert run_score(aged.settings, as_of=moment, full=True).report.snapshots == before
+    again = run_prune(aged.settings)
+    assert (again.raw, again.problems) == ((), ())
+
+
+def test_a_day_that_is_in_no_sum_yet_stays_in_the_lake(aged: House) -> None:
+    aged.sections = {"retention": {"lake": {"request_events": 91}}}
+    old_rows(aged, 300)
+    with aged.store() as store:
+        Lake(aged.settings.home.lake).extract(store)  # and not scored
+    ages = [(datetime.now(UTC).date() - date.fromisoformat(one.day)).days for one in run_prune(aged.settings).raw]
+    assert ages == [200, 100]
+
+
+def test_a_table_of_which_the_lake_lacks_rows_is_not_taken_out_of_it(aged: House) -> None:
+    aged.sections = {"retention": {"lake": {"request_events": 91}}}
+    lake = Lake(aged.settings.home.lake)
+    (lake.directory / lake.files("request_events")[0].path).write_bytes(b"spoiled")
+    report = run_prune(aged.settings)
+    assert (report.raw, days_of_the_lake(aged)) == ((), 3)
+    assert "missing" in report.problems[0]
+
+
+def test_a_scorer_is_waited_for_and_then_named(aged: House) -> None:
+    aged.sections = {"retention": {"lake": {"request_events": 91}}}
+    with Lake(aged.settings.home.lake).lease(), pytest.raises(LeaseHeld):
+        run_prune(aged.settings, patience_s=0.01)
+    assert days_of_the_lake(aged) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("[retention.store]\nrequest_events = 0\n", "greater than or equal to 1"),
         ("[retention.store]\nmodels = 30\n", "retention.store.models"),
+        ("[retention.lake]\nrequest_events = 90\n", "greater than 90"),
+        ("[retention]\nraw_days = 200\n[retention.lake]\nrequest_events = 100\n", "less than the store's 200"),
+        ("[retention.lake]\nfeedback_events = 400\n", "retention.lake.feedback_events"),
     ],
 )
 def test_a_retention_that_cannot_be_is_refused_at_start(

@@ -41,6 +41,23 @@ def test_questions_are_answered_while_the_next_snapshot_is_being_read(tmp_path: 
     assert "snapshot_corrupt" in answer.reason_codes
 
 
+def test_when_evidence_turns_real_and_the_catalog_is_gone_the_old_answers_stay(tmp_path: Path) -> None:
+    configuration = configure(tmp_path, [model("a/one"), model("s/one", is_simulated=True)])
+    first = scored(tmp_path, [score("s/one", 0.9, 10)], simulated=True)
+    lookup = Lookup.open(tmp_path, watch=False, clock=lambda: NOW_S)
+    (configuration / "models.parquet").rename(tmp_path / "away")
+    second = scored(tmp_path, [score("a/one", 0.9, 10)])
+    lookup.reload()
+    answer = lookup.route()
+    assert (answer.model, answer.is_simulated, answer.snapshot_id) == ("s/one", True, first.name)
+    assert any(code.startswith("configuration_") for code in answer.reason_codes)
+    (tmp_path / "away").rename(configuration / "models.parquet")
+    lookup.reload()
+    answer = lookup.route()
+    assert (answer.model, answer.is_simulated, answer.snapshot_id) == ("a/one", False, second.name)
+    assert lookup.problems == ()
+
+
 @pytest.mark.parametrize("size", [50_000, pytest.param(5_000_000, marks=pytest.mark.soak)])
 def test_the_best_of_so_many_models_is_found_at_once(tmp_path: Path, size: int) -> None:
     """Each model is a hair better than the one before it, and dearer: limits move the answer to the last that passes."""

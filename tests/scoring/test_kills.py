@@ -58,8 +58,8 @@ def test_a_damaged_byte_is_noticed_and_the_sums_are_made_again(tmp_path: Path, p
     at = next(at for at in range(len(data)) if data[at])
     data[at] ^= 1
     path.write_bytes(data)
-    (house.folder / "scoring" / "state" / "cache-window_metrics-real.arrow").unlink()
-    (house.folder / "scoring" / "state" / "cache-window_metrics-simulated.arrow").unlink()
+    (house.folder / "scoring" / "state" / "cache-metrics-real.json").unlink()
+    (house.folder / "scoring" / "state" / "cache-metrics-simulated.json").unlink()
     report = house.refresh()
     assert report.is_rebuilt
     assert report.snapshots == first

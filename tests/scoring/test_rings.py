@@ -14,6 +14,7 @@ from analytics.lake import EVENTS, Lake
 from analytics.routing.published import read_published
 from analytics.scoring import VoteCaps, score
 from analytics.scoring.build import _DIMENSIONS, POINTERS
+from analytics.scoring.days import program
 from analytics.scoring.state import State
 from analytics.scoring.tables import compute
 from analytics.scoring.windows import windows
@@ -28,6 +29,7 @@ TABLES = (
     "left_out",
     "model_totals",
     "model_performance_history",
+    "model_metrics_by_window",
     "hourly_trends",
     "error_breakdown",
     "organization_daily",
@@ -38,6 +40,7 @@ PUBLISHED_BY = {
     "left_out": ["source", "reason"],
     "model_totals": ["model"],
     "model_performance_history": ["model", "domain", "date"],
+    "model_metrics_by_window": ["model", "domain", "window_name"],
     "hourly_trends": ["hour", "source", "provider"],
     "error_breakdown": ["date", "source", "provider", "model", "outcome", "error_type", "status_code"],
     "organization_daily": ["date", "tenant_id"],
@@ -103,9 +106,7 @@ class House:
         return score(self.lake, self.folder / "scoring", self.as_of, **options)
 
     def state(self) -> State:
-        from analytics.scoring.build import _program
-
-        return State.open(self.folder / "scoring" / "state", _program())
+        return State.open(self.folder / "scoring" / "state", program())
 
     def check(self) -> None:
         """What the engine holds is what SQL makes of all rows."""

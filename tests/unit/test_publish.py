@@ -8,6 +8,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from store.samples import T0, entry, provider
 
 from analytics.routing.published import SnapshotUnreadable, read_published
 from analytics.scoring import publish, publish_configuration, remove_old
-from analytics.scoring.publish import current
+from analytics.scoring.publish import Part, current
 from analytics.store import Actor, Row, SqliteStore, stable_id
 
 META = {"kind": "scoring", "is_simulated": False, "as_of": "2026-11-21T12:00:00.000000+00:00"}
@@ -71,6 +72,47 @@ def test_a_damaged_snapshot_is_never_written_to_again(tmp_path: Path) -> None:
     path.write_bytes(b"x" + path.read_bytes()[1:])
     assert publish(tmp_path, {"numbers": table(1)}, META) == f"{name}-2"
     assert read_published(tmp_path).tables["numbers"].equals(table(1))
+
+
+def parts(made: list[str], **numbers: int) -> list[Part]:
+    """A table of one part for each name; its number is what it is made of."""
+
+    def make(name: str, number: int) -> pa.Table:
+        made.append(name)
+        return table(number)
+
+    return [Part(name, str(number), partial(make, name, number)) for name, number in numbers.items()]
+
+
+def test_a_part_that_did_not_change_is_neither_made_nor_written_again(tmp_path: Path) -> None:
+    made: list[str] = []
+    first = publish(tmp_path, {"days": parts(made, a=1, b=2)}, at(1))
+    second = publish(tmp_path, {"days": parts(made, a=1, b=3)}, at(2))
+    assert made == ["a", "b", "b"]
+    assert read_published(tmp_path).tables["days"]["number"].to_pylist() == [1, 3]
+    old, new = (tmp_path / name / "days.a.parquet" for name in (first, second))
+    assert old.stat().st_ino == new.stat().st_ino
+    assert publish(tmp_path / "other", {"days": parts(made, a=1, b=3)}, at(2)) == second
+
+
+def test_a_damaged_part_is_made_again_before_long(tmp_path: Path) -> None:
+    numbers = {name: number for number, name in enumerate("abcdefghi")}
+    name = publish(tmp_path, {"days": parts([], **numbers)}, at(1))
+    for path in (tmp_path / name).glob("days.*.parquet"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    for hour in range(2, 5):
+        publish(tmp_path, {"days": parts([], **numbers)}, at(hour))
+    assert read_published(tmp_path).tables["days"]["number"].to_pylist() == list(range(9))
+
+
+def test_a_part_whose_file_is_gone_is_made_again(tmp_path: Path) -> None:
+    made: list[str] = []
+    name = publish(tmp_path, {"days": parts(made, a=1)}, at(1))
+    (tmp_path / name / "days.a.parquet").unlink()
+    publish(tmp_path, {"days": parts(made, a=1)}, at(2))
+    assert made == ["a", "a"]
 
 
 def test_drafts_of_a_killed_publisher_are_removed(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_partials_that_nothing_rests_on_are_removed(bench: Bench) -> None:
     for _ in range(3):
         bench.store.write("feedback_events", [vote()])
         bench.refresh()
-    assert len(list((bench.scoring / "partials").glob("dt=*/*.json"))) == 1
+    assert len(list((bench.scoring / "partials").glob("dt=2*/*.json"))) == 1
 
 
 def test_an_unknown_model_is_kept_and_reported(bench: Bench) -> None:
