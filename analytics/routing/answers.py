@@ -19,7 +19,7 @@ from .scores import Scores
 from .snapshots import State
 from .walk import walk
 
-_TOLD, _NAMED = 16, 64  # models of each kind of question to remember what there is to say of; each 2 KB, a name 200 B
+_TOLD, _NAMED = 128, 128  # models of each kind of question to remember what there is to say of; each 1 KB, a name 200 B
 # The limits that a model's key alone decides; the others need a catalog.
 _BY_NAME = {"allow", "deny", "only", "ignore"}
 _NOTHING: Mapping[str, int] = {}
@@ -129,11 +129,11 @@ class Why:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        return self._told().parts
+        return (self._said or self._told()).parts
 
     @property
     def evidence(self) -> Evidence | None:
-        return self._told().evidence
+        return (self._said or self._told()).evidence
 
     @property
     def rejected(self) -> Mapping[str, int]:

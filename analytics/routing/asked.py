@@ -38,6 +38,7 @@ class Asked:
         if active.limits:
             joined = policies.both(active.limits, dict(query.limits))
             self.limits = tuple((field, joined[field]) for field in LIMIT_FIELDS if field in joined)
+        self.further = [(place, weight) for place, weight in enumerate(self.policy.weights[2:], 1) if weight]
         self.is_timeless = query.max_age_s is None and "max_age_s" not in active.limits
         self.patch: Patch | None = board.patch(query, self.task, is_learned=self.policy.is_learned)
         self.view: View = board.view(self.task, query.domain, is_learned=self.policy.is_learned)
@@ -78,17 +79,31 @@ class Asked:
 
     def values(self, models: Positions) -> Values:
         """What is scored of some models, the agent's own experience and priorities included."""
-        row, view = self.view.row[models], self.view
-        priority, latency, cost, reliability = (value[models] for value in self.board.values)
-        quality, n, own = view.quality[row], view.worth[row], self.patch
+        view, own, values = self.view, self.patch, self.board.values
+        row = view.row[models]
+        priority, quality, n = values[0][models], view.quality[row], view.worth[row]
+        others = [NO_SCORES] * 3  # what weighs nothing is not fetched
+        for place, _ in self.further:
+            others[place - 1] = values[place][models]
         if own is not None:
             mine, at = own.among(models)
-            priority[mine], quality[mine], n[mine] = own.priority[at] / 100, own.quality[at], own.worth[at]
-        return Values(priority, quality, n, latency, cost, reliability)
+            if len(at):
+                priority[mine], quality[mine], n[mine] = own.priority[at] / 100, own.quality[at], own.worth[at]
+        return Values(priority, quality, n, *others)
 
     def score(self, model: int) -> float:
         """The score of one model."""
-        return policies.scores(self.policy, self.values(np.array([model]))).item(0)
+        view, own, values = self.view, self.patch, self.board.values
+        at = None if own is None else own.index.get(model)
+        if own is None or at is None:
+            row = view.row.item(model)
+            total = policies.score(self.policy, values[0].item(model), view.quality.item(row), view.worth.item(row))
+        else:
+            priority = own.priority.item(at) / 100
+            total = policies.score(self.policy, priority, own.quality.item(at), own.worth.item(at))
+        for place, weight in self.further:
+            total += weight * values[place].item(model)
+        return total
 
     def is_alike(self, model: int) -> bool:
         """Whether all that is to say of a model in itself is the same for every question of this kind."""

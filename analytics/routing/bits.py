@@ -58,6 +58,11 @@ def among(words: Words, positions: Positions | NDArray[np.int32]) -> Mask:
     return mask
 
 
+def places(positions: Positions) -> tuple[Positions, Words]:
+    """The word of each position, and its bit in there."""
+    return positions >> 6, _BIT[positions & 63]
+
+
 def members(words: Words) -> Positions:
     """The positions in the set, ascending."""
     there = words.nonzero()[0]

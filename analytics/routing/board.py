@@ -18,6 +18,7 @@ from .catalog import Catalog, Members
 from .experience import Patch, View
 from .few import Few
 from .fresh import Fresh, overlaid
+from .front import Layout
 from .policies import Policy, Values
 from .reader import places
 from .records import RouteQuery, Sort
@@ -31,7 +32,7 @@ HEAD = 1_024  # so many places of an order are kept, and of a large catalog one 
 _HEAD_SHARE = 512
 _AGENTS = 2_048  # so many agents' lists are kept, and as many patches
 _CACHE_BYTES = 64 * 2**20
-_KIND_BYTES = 80_000  # about, of the best models side by side, and of what there is to say of them
+_KIND_BYTES = 160_000  # about, of the best models side by side, and of what there is to say of them
 _AT_ONCE = 16
 _NOT_MADE: Any = object()  # None means that nothing stands otherwise
 
@@ -124,7 +125,7 @@ class Board:
     def with_fresh(self, fresh: Fresh) -> "Board":
         """The same board with other opinions laid over it; what these do not touch is shared."""
         board = replace(self, fresh=fresh, settled={}, asked_once={}, patches={}, patched={})
-        for name in ("zones", "values", "single_values"):
+        for name in ("zones", "values", "single_values", "layout"):
             if name in self.__dict__:
                 board.__dict__[name] = self.__dict__[name]
         return board
@@ -132,7 +133,7 @@ class Board:
     def as_asked(self, old: "Board") -> Iterator[Callable[[], object]]:
         """Steps that make ready what was asked of an older board, so that no question has to wait for it."""
         policies_now = self.catalog.policies.stored
-        yield lambda: (self.zones, self.values)
+        yield lambda: (self.zones, self.values, self.layout)
         for name in list(old.thresholds):
             yield partial(self.threshold, name)
         for (policy, task, domain), kind in list(old.kinds.items()):
@@ -156,6 +157,10 @@ class Board:
     @cached_property
     def zones(self) -> PriceZones:
         return PriceZones(self.catalog.price_in, self.catalog.price_out)
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self)
 
     @cached_property
     def values(self) -> tuple[Floats, Floats, Floats, Floats]:

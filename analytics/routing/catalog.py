@@ -112,6 +112,8 @@ class Agents:
         tenants, self._tenants = _coded(table, "tenant_id")
         self._tenant = tenants[order]
         self._enabled = mask(booleans(table, "is_enabled"))[order]
+        odd = (~self._enabled | (self._models < 0)).nonzero()[0]
+        self._with_odd = set(codes[order][odd].tolist())  # agents with rows that disable, or of unlisted models
         self._priority = floats(table, "priority_override", high=100).astype(np.float32)[order]
 
     def __contains__(self, agent: str | None) -> bool:
@@ -126,21 +128,30 @@ class Agents:
         if code is None:
             return Members(_NO_MODELS, _NO_MODELS, _NO_PRIORITIES, self._size)
         rows = slice(self._starts[code], self._starts[code + 1])
-        models, enabled, priority = self._models[rows], self._enabled[rows], self._priority[rows]
-        speaking = models >= 0
+        models, priority = self._models[rows], self._priority[rows]
         if tenant is not None:
             owner, everyones = self._tenant[rows], self._tenants.get(None)
-            mine = owner == self._tenants.get(tenant, -1)
-            speaking &= mine if everyones is None else mine | (owner == everyones)
-        usable = _ascending(models[speaking & enabled])
-        if np.count_nonzero(enabled) < len(enabled):
-            usable = np.setdiff1d(usable, models[speaking & ~enabled])
-        overridden = (speaking & (priority >= 0)).nonzero()[0]
+            speaking = owner == self._tenants.get(tenant, -1)
+            if everyones is not None:
+                speaking |= owner == everyones
+            models, priority = models[speaking], priority[speaking]
+        usable = models
+        if code in self._with_odd:
+            enabled = self._enabled[rows] if tenant is None else self._enabled[rows][speaking]
+            listed = models >= 0
+            models, priority, enabled = models[listed], priority[listed], enabled[listed]
+            usable = models[enabled & ~np.isin(models, models[~enabled])]
+        overridden = (priority >= 0).nonzero()[0]
+        usable = _ascending(usable)
         if not len(overridden):
             return Members(usable, _NO_MODELS, _NO_PRIORITIES, self._size)
-        last = overridden[::-1]
-        unique, at = np.unique(models[last], return_index=True)
-        return Members(usable, unique.astype(np.intp), priority[last[at]].astype(np.float64), self._size)
+        models, priority = models[overridden].astype(np.intp), priority[overridden].astype(np.float64)
+        if len(models) > 1:  # of several for one model the last counts
+            order = models.argsort(kind="stable")
+            models, priority = models[order], priority[order]
+            is_last = np.append(models[1:] != models[:-1], True)
+            models, priority = models[is_last], priority[is_last]
+        return Members(usable, models, priority, self._size)
 
 
 def _ascending(models: NDArray[np.int32]) -> Positions:

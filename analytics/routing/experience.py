@@ -3,6 +3,7 @@ as a `Patch` of the few models that it covers. A narrower experience replaces a 
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,7 +80,7 @@ class View:
         return Thresholds(self.n[1:], self.models, len(self.row))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen: most questions of agents make one
 class Patch:
     """The models (ascending), out of `size`, that stand otherwise for one agent or tenant: parallel columns.
 
@@ -264,37 +265,38 @@ def evidence(board: "Board", groups: Iterable[Group], model: int, *, is_learned:
     experience, place = record(board, is_learned=is_learned), board.place_of.item(model)
     assert experience is not None
     rows: list[int] = []
+    models = experience.model.data
     for group in groups:
         there = experience.groups.find(group)
         if there is not None:
-            row = there.start + int(experience.model[there].searchsorted(np.int32(place)))
-            if row < there.stop and experience.model.item(row) == place:
+            row = bisect_left(models, place, there.start, there.stop)
+            if row < there.stop and models[row] == place:
                 rows.append(row)
     if not rows:
         return None
-    kinds = {EVIDENCE[experience.evidence.item(row)] for row in rows}
-    kind = kinds.pop() if len(kinds) == 1 else "mixed"
     if len(rows) == 1:
         row = rows[0]
-        low, high = (
-            None if math.isnan(value) else value for value in (experience.low.item(row), experience.high.item(row))
+        kind, low, high = (
+            EVIDENCE[experience.evidence.item(row)],
+            _or_none(experience.low, row),
+            _or_none(experience.high, row),
         )
         if experience.basis is None or experience.own_share is None:
             return Found(kind, int(experience.n.item(row)), low, high)
-        own_share = experience.own_share.item(row)
-        return Found(
-            kind,
-            int(experience.n.item(row)),
-            low,
-            high,
-            None if math.isnan(own_share) else own_share,
-            experience.basis[row].as_py(),
-        )
+        own_share = _or_none(experience.own_share, row)
+        return Found(kind, int(experience.n.item(row)), low, high, own_share, experience.basis[row].as_py())
+    kinds = {EVIDENCE[experience.evidence.item(row)] for row in rows}
+    kind = kinds.pop() if len(kinds) == 1 else "mixed"
     n = sum(experience.n.item(row) for row in rows)
     mean = sum(experience.n.item(row) * experience.quality.item(row) for row in rows) / n
     middle, half = mean + _Z * _Z / (2 * n), _Z * math.sqrt(mean * (1 - mean) / n + _Z * _Z / (4 * n * n))
     scale = 1 + _Z * _Z / n
     return Found(kind, int(n), max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
+
+
+def _or_none(column: Floats, row: int) -> float | None:
+    value = column.item(row)
+    return None if math.isnan(value) else value
 
 
 def _sources(

@@ -22,6 +22,7 @@ _SORTED_BY = {
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 _AT_MOST = {"max_tier", "max_usd_per_query", "max_ttft_p95_ms", "max_latency_p95_ms", "max_failure_rate", "max_age_s"}
 _ALONE = 1 - 1e-9  # so much of all weights leaves nothing for the others
+_FURTHER = (("latency", "measured"), ("cost", "price"), ("reliability", "measured"))  # parts by weights
 _WORTH_SAYING = 0.01  # failures below this share of the requests are not
 
 
@@ -145,19 +146,18 @@ def parts(asked: Asked, model: int, known: Known) -> tuple[Part, ...]:
         ]
     else:
         found = [Part("priority", weights.priority + weights.quality, known.priority / 100, own)]
-    latency, cost, reliability = (value.item(model) for value in asked.board.values[1:])
-    further = (("latency", latency, "measured"), ("cost", cost, "price"), ("reliability", reliability, "measured"))
-    for (name, value, basis), weight in zip(further, weights[2:], strict=True):
-        if weight:
-            found.append(Part(name, weight, value, basis))  # type: ignore[arg-type]  # the names are those of a part
+    for place, (name, basis) in enumerate(_FURTHER, 2):
+        if weights[place]:
+            value = asked.board.values[place - 1].item(model)
+            found.append(Part(name, weights[place], value, basis))  # type: ignore[arg-type]  # the names are those of a part
     return tuple(found)
 
 
 def behaviour(asked: Asked, model: int) -> str | None:
     """How fast it answers, as measured, and what the query would cost."""
-    total, first, tps = (
-        asked.board.measured[name].item(model) for name in ("latency_p50_ms", "ttft_p50_ms", "tps_mean")
-    )
+    measured = asked.board.measured
+    total, first = measured["latency_p50_ms"].item(model), measured["ttft_p50_ms"].item(model)
+    tps = measured["tps_mean"].item(model)
     said = []
     if not math.isnan(total):
         said.append(
@@ -180,10 +180,12 @@ def freshness(known: Known) -> str | None:
 
 def failures(asked: Asked, model: int) -> str | None:
     """How many of its requests it failed, unless that is hardly any."""
-    rate, requests, days = (
-        asked.board.measured[name].item(model) for name in ("failure_rate", "requests", "window_days")
-    )
-    if not (rate >= _WORTH_SAYING and requests > 0 and days > 0):  # nor when unknown
+    measured = asked.board.measured
+    rate = measured["failure_rate"].item(model)
+    if not rate >= _WORTH_SAYING:  # nor when unknown
+        return None
+    requests, days = measured["requests"].item(model), measured["window_days"].item(model)
+    if not (requests > 0 and days > 0):
         return None
     return f"It failed {rate * requests:,.0f} of {_count(int(requests), 'request')} in the last {days:.0f} days."
 

@@ -3,12 +3,13 @@
 Reading the figures of models that lie anywhere in a large catalog waits for memory each time; these were gathered once.
 """
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from . import bits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
     from .bits import Floats, Mask, Positions, Words
     from .board import Board
     from .experience import Patch, View
-    from .front import Steps
 
 
 _BEST = 64
-_MASKS = 256  # a question can name what is in no catalog, so there is no end of sets
+_SETS = 256  # a question can name what is in no catalog, so there is no end of sets
+
+
+# A model, its score, its provider, and the score below which nothing can tie with it, where that is known beforehand.
+Ranked = tuple[int, float, int, float | None]
 
 
 class Few:
@@ -35,16 +39,17 @@ class Few:
         "_board",
         "_columns",
         "_own",
+        "_places",
+        "_provider",
         "_view",
         "best",
         "floors",
         "is_whole",
-        "masks",
         "models",
-        "provider",
         "scores",
         "sets",
-        "steps",
+        "table",
+        "width",
     )
 
     def __init__(
@@ -60,14 +65,38 @@ class Few:
     ) -> None:
         self._board, self._view, self._own = board, view, own
         self.models, self.scores, self.is_whole, self.floors = models, scores, is_whole, floors
-        self.provider: NDArray[np.int32] = board.catalog.provider_code[models]
+        self._provider: NDArray[np.int32] | None = None
+        self._places: tuple[Positions, Words] | None = None
         self._columns: dict[str, Floats] = {}
-        best = slice(_BEST if floors is not None else 0)  # those of an order are asked for again and again
-        columns = (models[best].tolist(), scores[best].tolist(), self.provider[best].tolist())
-        self.best: list[tuple[int, float, int]] = list(zip(*columns, strict=True))
-        self.masks: dict[Any, Mask] = {}
+        self.best: list[Ranked] = [] if floors is None else self._ranked(slice(_BEST))
         self.sets: dict[Any, int] = {}
-        self.steps: dict[str, Steps] = {}
+        self.width = -(-len(models) // 8)
+        self.table = b"" if floors is None else board.layout.table(board, self)
+
+    def _ranked(self, part: slice) -> list[Ranked]:
+        columns = (self.models[part].tolist(), self.scores[part].tolist(), self.provider[part].tolist())
+        floors = repeat(None) if self.floors is None else self.floors[part].tolist()
+        return list(zip(*columns, floors))  # noqa: B905  # the last one may be endless
+
+    def at(self, place: int) -> Ranked:
+        """What stands at a place; the first places of an order are asked for again and again."""
+        if place < len(self.best):
+            return self.best[place]
+        return self._ranked(slice(place, place + 1))[0]
+
+    @property
+    def provider(self) -> "NDArray[np.int32]":
+        if self._provider is None:
+            self._provider = self._board.catalog.provider_code[self.models]
+        return self._provider
+
+    def row(self, number: int) -> int:
+        """One of the sets of `front`."""
+        return int.from_bytes(self.table[number * self.width : (number + 1) * self.width], "little")
+
+    def figures(self, name: str) -> "Floats":
+        """A column that limits speak of; those of the experience alone are kept."""
+        return self.column(name) if name in {"quality", "n"} else self._board.column(name)[self.models]
 
     def column(self, name: str) -> "Floats":
         """`quality` and `n` of the experience, or a column of the board."""
@@ -83,19 +112,20 @@ class Few:
             self._columns[name] = column
         return column
 
-    def among(self, key: Any, words: "Callable[[], Words]") -> "Mask":
-        """Which of them are in a set that many questions share."""
-        mask = self.masks.get(key)
-        return self.keep(key, bits.among(words(), self.models)) if mask is None else mask
-
-    def keep(self, key: Any, mask: "Mask") -> "Mask":
-        """Remember which of them are in such a set."""
-        if len(self.masks) < _MASKS:
-            self.masks[key] = mask
+    def among(self, sets: "Sequence[Words]") -> "Mask":
+        """Which of them are in all these sets."""
+        if self._places is None:
+            self._places = bits.places(self.models)
+        word, bit = self._places
+        found = sets[0][word]
+        for words in sets[1:]:
+            found &= words[word]
+        found &= bit
+        mask: Mask = found != 0
         return mask
 
     def keep_set(self, key: Any, found: int) -> int:
-        """The same of a set that is a number (`front`)."""
-        if len(self.sets) < _MASKS:
+        """Remember a set, the lowest bit the first of them."""
+        if len(self.sets) < _SETS:
             self.sets[key] = found
         return found

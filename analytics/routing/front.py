@@ -1,98 +1,100 @@
-"""The hard limits for the first models of a stored order, each set of them one Python integer, the lowest bit the best model.
+"""For the first models of a stored order, one small table of sets: who passes a bound, has a capability, is of a provider.
 
-Joining two such sets takes 50 ns, ten times less than the smallest step over an array, and a bound on a column costs one
-search by halves: what passes it was worked out beforehand for every figure that it may fall behind. They must say what
-the sets of `limits` say.
+A set of them is one Python integer, the lowest bit the best model; joining two takes 50 ns, ten times less than the smallest step
+over an array. A column has a set for each of some checkpoints, and a bound is taken for the next laxer one; what lies between is
+for whoever draws a candidate to check. So the table of an order stays small enough to be near the processor.
 """
 
-from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import bits
-from .limits import groups, ready
-from .passing import COLUMNS, TESTS
+from .records import TIERS
 
 if TYPE_CHECKING:
-    from .asked import Asked
-    from .bits import Floats, Mask
+    from .bits import Mask
+    from .board import Board
     from .few import Few
 
-# Of a list of these, a model has to pass each entry by itself.
-_OF_FEW_VALUES = {"need", "ignore", "max_tier"}
+_CHECKPOINTS = 32
+_SAMPLE = 20_000  # values of a column to choose checkpoints by
+_NAMES = 64  # so many capabilities or providers have sets of their own
+
+# The columns that have bounds, and whether a bound is the most that passes.
+IS_MOST = {
+    "tier": True,
+    "price_in": True,
+    "price_out": True,
+    "cost_per_query": True,
+    "context": False,
+    "ttft_p95_ms": True,
+    "latency_p95_ms": True,
+    "tps_mean": False,
+    "failure_rate": True,
+    "quality": False,
+    "n": False,
+    "last_seen": False,
+}
+_GRIDS = {
+    "tier": [float(place) for place in range(len(TIERS))],
+    "quality": [place / _CHECKPOINTS for place in range(_CHECKPOINTS)],
+    "n": [float(2**power) for power in range(_CHECKPOINTS)],
+}
 
 
-class Steps:
-    """One column of some models: the sets of those that are at most, or at least, so much."""
+class Layout:
+    """Where what stands in such a table; the same for all orders of a board."""
 
-    __slots__ = ("_known", "_sets", "_unknown", "_values", "_width")
+    __slots__ = ("_words", "checkpoints", "row_of")
 
-    def __init__(self, column: "Floats") -> None:
-        known = ~np.isnan(column)
-        rows = known.nonzero()[0]
-        rows = rows[column[rows].argsort()]
-        self._values = array("d", column[rows].tobytes())
-        self._width = max(1, -(-len(column) // 8))
-        sets = np.zeros((len(rows) + 1, self._width), dtype=np.uint8)
-        sets[np.arange(1, len(rows) + 1), rows >> 3] = np.left_shift(1, rows & 7)
-        self._sets = np.bitwise_or.accumulate(sets, axis=0).tobytes()
-        self._known = self._lowest(len(rows))
-        self._unknown = as_number(~known)
+    def __init__(self, board: "Board") -> None:
+        catalog, row = board.catalog, 0
+        self.row_of: dict[Any, int] = {}
+        self.checkpoints: dict[str, list[float]] = {}
+        for name in IS_MOST:
+            points = _GRIDS.get(name) or _spread(board.column(name))
+            self.checkpoints[name], self.row_of[name] = points, row
+            row += len(points) + 2  # before them those of which nothing is known, and on the lax side all others
+        self._words = [catalog.no_capabilities]
+        self.row_of["need", None] = row
+        for name, words in list(catalog.capabilities.items())[:_NAMES]:
+            self.row_of["need", name] = row + len(self._words)
+            self._words.append(words)
+        row += len(self._words)
+        for name, code in catalog.provider_codes.items():
+            if code < _NAMES:
+                self.row_of["provider", name] = row + code
 
-    def at_most(self, bound: float, *, unknown: bool) -> int:
-        """Those known to be `bound` or less, and with `unknown` those of which nothing is known."""
-        found = self._lowest(bisect_right(self._values, bound))
-        return found | self._unknown if unknown else found
+    def table(self, board: "Board", few: "Few") -> bytes:
+        """The sets of some models, one after the other."""
+        rows = []
+        for name, is_most in IS_MOST.items():
+            column, points = few.figures(name), np.array(self.checkpoints[name])[:, None]
+            known = ~np.isnan(column)
+            passing = (column <= points, known[None]) if is_most else (known[None], column >= points)
+            rows += [~known[None], *passing]
+        rows += [bits.among(words, few.models)[None] for words in self._words]
+        rows.append(few.provider == np.arange(min(len(board.catalog.provider_codes), _NAMES))[:, None])
+        return np.packbits(np.concatenate(rows), axis=1, bitorder="little").tobytes()
 
-    def at_least(self, bound: float, *, unknown: bool) -> int:
-        """Those known to be `bound` or more, and with `unknown` those of which nothing is known."""
-        found = self._known ^ self._lowest(bisect_left(self._values, bound))
-        return found | self._unknown if unknown else found
+    def within(self, name: str, bound: float) -> int:
+        """The row of those that pass a bound, and perhaps of some others."""
+        find = bisect_left if IS_MOST[name] else bisect_right
+        return self.row_of[name] + 1 + find(self.checkpoints[name], bound)
 
-    def _lowest(self, number: int) -> int:
-        start = number * self._width
-        return int.from_bytes(self._sets[start : start + self._width], "little")
+
+def _spread(column: Any) -> list[float]:
+    """Checkpoints that have about as many models between them."""
+    known = column[:: max(1, len(column) // _SAMPLE)]
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return [0.0]
+    found: list[float] = np.unique(np.quantile(known, np.linspace(0, 1, _CHECKPOINTS), method="nearest")).tolist()
+    return found
 
 
 def as_number(mask: "Mask") -> int:
     """The set of the places where `mask` is true."""
     return int.from_bytes(np.packbits(mask, bitorder="little").tobytes(), "little")
-
-
-def fitting(asked: "Asked", few: "Few") -> int:
-    """Which of the models pass everything."""
-    query = asked.query
-    sets, unknown = few.sets, query.allow_unknown
-    left = sets.get(query.model_type)
-    if left is None:
-        left = few.keep_set(query.model_type, as_number(bits.among(ready(asked.board, query.model_type), few.models)))
-    if query.agent is not None or query.tenant is not None or query.role is not None:
-        for _, words in groups(asked):
-            left &= as_number(bits.among(words, few.models))
-    for field, value in asked.limits:
-        way = COLUMNS.get(field)
-        if way is None:
-            left &= _passing(asked, few, field, value)
-            continue
-        name, is_most = way
-        steps = few.steps.get(name)
-        if steps is None:
-            steps = few.steps[name] = Steps(few.column(name))
-        left &= steps.at_most(value, unknown=unknown) if is_most else steps.at_least(value, unknown=unknown)
-    return left
-
-
-def _passing(asked: "Asked", few: "Few", field: str, value: Any) -> int:
-    """Those that pass a limit that is no bound on a column; what has few values is remembered."""
-    if field not in _OF_FEW_VALUES:
-        return as_number(TESTS[field](asked, few, value))
-    passing = -1
-    for one in (value,) if field == "max_tier" else value:
-        key = (field, one, asked.query.allow_unknown)
-        found = few.sets.get(key)
-        if found is None:
-            found = few.keep_set(key, as_number(TESTS[field](asked, few, one if field == "max_tier" else (one,))))
-        passing &= found
-    return passing

@@ -313,11 +313,11 @@ def unanswered(asked: Asked) -> float:
     return float(board.measured["requests"][bits.members(words)].sum())
 
 
-def groups(asked: Asked) -> list[tuple[str, Words]]:
-    """Who may use what: the agent's models, the tenant's and the role's."""
+def groups(asked: Asked, *, agent: bool = True) -> list[tuple[str, Words]]:
+    """Who may use what: the agent's models (but for those who know them), the tenant's and the role's."""
     query, board = asked.query, asked.board
     catalog, found = board.catalog, []
-    if query.agent is not None:
+    if agent and query.agent is not None:
         found.append(("agent", board.members_of(query.agent, query.tenant).words))
     if query.tenant is not None and query.tenant in catalog.tenants:
         found.append(("tenant", _positions(board, "tenant", query.tenant, catalog.tenants[query.tenant])))

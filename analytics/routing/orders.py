@@ -5,6 +5,7 @@ that come with the query. An agent's own patch of models is scored by itself and
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from . import bits, policies
 from .asked import Asked
 from .bits import Floats, Positions, Words
+from .few import Ranked
 
 _FEW = 1_024  # so many are put in order at once
 _PART = 64  # so many of more than that come first
+_ONE_BY_ONE = 16
 _CHEAPEST = 16
 _MARGINS = (0.02, 0.1, 2.0)  # of scores, for an estimate: how far below the best to look
 _ESTIMATED = 1e-5  # an estimate in single precision is nearer than that
@@ -34,6 +37,12 @@ class Block(NamedTuple):
             np.concatenate((self.scores, other.scores)),
             np.concatenate((self.providers, other.providers)),
         )
+
+    def ranked(self) -> Iterator[Ranked]:
+        """One by one; most are never asked for."""
+        for part in (slice(_ONE_BY_ONE), slice(_ONE_BY_ONE, None)):
+            columns = (self.models[part].tolist(), self.scores[part].tolist(), self.providers[part].tolist())
+            yield from zip(*columns, repeat(None))  # the last one is endless
 
 
 def best_first(asked: Asked, words: Words, number: int) -> Iterator[Block]:
@@ -157,6 +166,13 @@ def in_order(asked: Asked, models: Positions) -> Block:
     order = np.lexsort(keys)
     models = models[order]
     return Block(models, scores[order], asked.board.catalog.provider_code[models])
+
+
+def one_by_one(asked: Asked, models: Positions) -> Iterator[Ranked]:
+    """The same of so few that they are scored one by one, where nothing is sorted by."""
+    score, tie_rank, provider = asked.score, asked.board.tie_rank.item, asked.board.catalog.provider_code.item
+    for lower, _, model in sorted([(-score(model), tie_rank(model), model) for model in models.tolist()]):
+        yield model, -lower, provider(model), None
 
 
 def _scores_and_figures(asked: Asked, models: Positions) -> tuple[Floats, Floats | None]:

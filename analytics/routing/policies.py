@@ -262,6 +262,17 @@ def scores(policy: Policy, values: Values) -> Floats:
     return total
 
 
+def score(policy: Policy, priority: float, quality: float, n: float) -> float:
+    """What `scores` says of one model by its priority and experience alone."""
+    weights = policy.weights
+    if quality != quality:  # noqa: PLR0124  # NaN
+        return (weights.priority + weights.quality) * priority
+    if policy.fades_k is None:
+        return weights.priority * priority + weights.quality * quality
+    share: float = faded(policy, n) * priority + quality_weight(policy, n) * quality
+    return share
+
+
 def faded(policy: Policy, n: Any) -> Any:
     """The priority's weight when the evidence is `n` large (a number or an array)."""
     k = policy.fades_k

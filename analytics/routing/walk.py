@@ -1,25 +1,26 @@
 """The quick way to an answer: among the first few hundred models of a stored order, or among the few that an agent may use.
 
-Most questions are settled there. Where they are not, `walk` gives up, and sets of all models (`limits.Steps`, `choice`) find
-the same answer.
+Candidates are drawn one by one, best first, and no more of them than the answer needs. Most questions are settled so. Where they are
+not, `walk` gives up, and sets of all models (`limits.Steps`, `choice`) find the same answer.
 """
 
-from . import bits, front, policies
+from collections.abc import Iterator
+from itertools import chain
+
+from . import policies
 from .asked import Asked
 from .board import remember
 from .catalog import Members
 from .choice import Choice, loss
 from .experience import Patch
-from .few import Few
-from .orders import in_order
-from .passing import passing
+from .few import Few, Ranked
+from .orders import in_order, one_by_one
+from .passing import first_passing, passing
 from .ties import ROUNDING, SQRT_TAU
 
 _MEMBERS = 2_048  # an agent's list as long as that is put in order by itself
+_ONE_BY_ONE = 10
 _BAND = 8  # so many may tie with the best
-_NEAR = 4  # so many that pass are looked at first; they are nearly always enough
-_HITS = 16  # and then so many, and as many more as are to be named
-Ranked = tuple[int, float, int]  # a model, its score, its provider
 
 
 def walk(asked: Asked) -> Choice | None:
@@ -31,105 +32,97 @@ def walk(asked: Asked) -> Choice | None:
     own = asked.patch
     if not asked.is_stored or (asked.sort is not None and (own is not None or asked.is_by_tokens)):
         return None
-    few = asked.ranking.first
-    fitting = front.fitting(asked, few)
-    if own is None:
-        return _first(asked, few, fitting)
-    fitting &= ~front.as_number(bits.among(own.words, few.models))
-    hits, is_whole = _ranked(few, fitting, _HITS + asked.query.top)
-    hits = _merged(asked, own, hits, is_whole=is_whole)
-    return _chosen(asked, hits, None, is_whole=is_whole)
+    ranking = asked.ranking
+    first = first_passing(asked, ranking.first)
+    if first is None:
+        return None
+    hits: Iterator[Ranked] = chain(first, _later(asked))
+    if own is not None:
+        hits = _merged(asked, own, hits, is_whole=ranking.is_whole)
+    return _chosen(asked, hits, is_whole=ranking.is_whole)
 
 
 def _of_agent(asked: Asked, members: Members) -> Choice | None:
     """Among all that an agent may use, which are few; None where none of them passes."""
     few = asked.side_by_side(members)
     models = few.models[passing(asked, few, agent=False)]
-    if not len(models):
-        return None
-    block = in_order(asked, models)
-    most = _HITS + asked.query.top
-    columns = (block.models[:most].tolist(), block.scores[:most].tolist(), block.providers[:most].tolist())
-    return _chosen(asked, list(zip(*columns, strict=True)), None, is_whole=len(models) <= most)
+    hits = (
+        one_by_one(asked, models)
+        if len(models) <= _ONE_BY_ONE and asked.sort is None
+        else in_order(asked, models).ranked()
+    )
+    return _chosen(asked, hits, is_whole=True)
 
 
-def _first(asked: Asked, few: Few, fitting: int) -> Choice | None:
-    """Among the first of the order, where nobody knows any of them better than everyone."""
-    if not fitting:
-        return None
-    floor = None if few.floors is None else few.floors.item((fitting & -fitting).bit_length() - 1)
-    most, hits = _HITS + asked.query.top, list[Ranked]()
-    for number in (_NEAR, most):
-        hits, is_whole = _ranked(few, fitting, number)
-        choice = _chosen(asked, hits, floor, is_whole=is_whole)
-        if choice is not None:
-            return choice
-        if len(hits) < number:
-            break
-    ranking = asked.ranking
-    if few.is_whole or len(hits) >= most:
-        return None
-    later = asked.later_side_by_side()
-    hits += _ranked(later, front.as_number(passing(asked, later, agent=True)), most)[0]
-    return _chosen(asked, hits, floor, is_whole=ranking.is_whole and len(hits) < most)
+def _later(asked: Asked) -> Iterator[Ranked]:
+    """Those that pass of the rest of the order, as far as it is kept."""
+    if len(asked.ranking.order) > len(asked.ranking.first.models):
+        few = asked.later_side_by_side()
+        for place in passing(asked, few, agent=True).nonzero()[0].tolist():
+            yield few.at(place)
 
 
-def _ranked(few: Few, fitting: int, most: int) -> tuple[list[Ranked], bool]:
-    """The first of them, and whether there are no others."""
-    hits, best = list[Ranked](), few.best
-    while fitting and len(hits) < most:
-        lowest = fitting & -fitting
-        fitting ^= lowest
-        place = lowest.bit_length() - 1
-        if place < len(best):
-            hits.append(best[place])
-        else:
-            hits.append((few.models.item(place), few.scores.item(place), few.provider.item(place)))
-    return hits, few.is_whole and not fitting
-
-
-def _merged(asked: Asked, own: Patch, hits: list[Ranked], *, is_whole: bool) -> list[Ranked]:
-    """With those that the agent or tenant knows better, at their own scores; cut where others might come between."""
+def _merged(asked: Asked, own: Patch, hits: Iterator[Ranked], *, is_whole: bool) -> Iterator[Ranked]:
+    """With those that the agent or tenant knows better, at their own scores; ends where others might come between."""
     key = (asked.policy.key, asked.task, asked.query.domain, asked.query.agent, asked.query.tenant)
     few = asked.board.patched.get(key)
     if few is None:
         block = in_order(asked, own.models)
         few = Few(asked.board, asked.view, block.models, block.scores, is_whole=True, own=own)
         remember(asked.board.patched, key, few, 2_048)
-    places = passing(asked, few, agent=True).nonzero()[0]
-    if not len(places):
-        return hits
-    last = hits[-1] if hits and not is_whole else None
-    mine = zip(few.models[places].tolist(), few.scores[places].tolist(), few.provider[places].tolist(), strict=True)
     tie_rank = asked.board.tie_rank.item
-    joined = sorted([*hits, *mine], key=lambda ranked: (-ranked[1], tie_rank(ranked[0])))
+    mine = [few.at(place) for place in passing(asked, few, agent=True).nonzero()[0].tolist()]
+    mine.reverse()
+    for hit in hits:
+        if own.index.get(hit[0]) is not None:
+            continue
+        while mine and (-mine[-1][1], tie_rank(mine[-1][0])) < (-hit[1], tie_rank(hit[0])):
+            yield mine.pop()
+        yield hit
     if is_whole:
-        return joined
-    return joined[: joined.index(last) + 1] if last is not None else []
+        yield from reversed(mine)
 
 
-def _chosen(asked: Asked, hits: list[Ranked], floor: float | None, *, is_whole: bool) -> Choice | None:
-    if not hits:
+def _chosen(asked: Asked, hits: Iterator[Ranked], *, is_whole: bool) -> Choice | None:
+    """Of the hits, best first, which are all there are if `is_whole`; None where there are none, or those beyond them matter."""
+    best = next(hits, None)
+    if best is None:
         return None
-    band = 1
+    band, after = [best], next(hits, None)
     if asked.sort is None:
-        if floor is None:
-            floor = _floor(asked, hits[0])
-        while band < len(hits) and hits[band][1] >= floor:
-            band += 1
-        if band > _BAND or (band == len(hits) and not is_whole):
-            return None
-    at, lost = _settled(asked, hits[:band]) if band > 1 else (0, 0.0)
-    model, score, own = hits[at]
-    wanted = asked.query.top - 1
-    fallbacks = [(other, its) for other, its, provider in hits if provider != own][:wanted]
-    if len(fallbacks) < wanted:
-        if not is_whole:
-            return None
-        same = [(other, its) for other, its, provider in hits if provider == own and other != model]
-        fallbacks += same[: wanted - len(fallbacks)]
-    alone = is_whole and len(hits) == 1
-    return Choice(model, score, fallbacks, hits[0][0] if at else None, hits[0][1], lost, alone)
+        floor = _floor(asked, best) if best[3] is None else best[3]
+        while after is not None and after[1] >= floor:
+            band.append(after)
+            if len(band) > _BAND:
+                return None
+            after = next(hits, None)
+    if after is None and not is_whole:
+        return None
+    at, lost = _settled(asked, band) if len(band) > 1 else (0, 0.0)
+    seen = band if after is None else [*band, after]
+    fallbacks = _fallbacks(chain(seen, hits), band[at], asked.query.top - 1, is_whole=is_whole)
+    if fallbacks is None:
+        return None
+    return Choice(band[at][0], band[at][1], fallbacks, best[0] if at else None, best[1], lost, len(seen) == 1)
+
+
+def _fallbacks(
+    hits: Iterator[Ranked], chosen: Ranked, wanted: int, *, is_whole: bool
+) -> list[tuple[int, float]] | None:
+    """The next best, other providers first; None where they may lie beyond the hits."""
+    found: list[tuple[int, float]] = []
+    same: list[tuple[int, float]] = []
+    own = chosen[2]
+    if not wanted:
+        return found
+    for hit in hits:
+        if hit[2] != own:
+            found.append((hit[0], hit[1]))
+            if len(found) == wanted:
+                return found
+        elif hit is not chosen:
+            same.append((hit[0], hit[1]))
+    return found + same[: wanted - len(found)] if is_whole else None
 
 
 def _floor(asked: Asked, hit: Ranked) -> float:
@@ -145,7 +138,7 @@ def _floor(asked: Asked, hit: Ranked) -> float:
 
 def _settled(asked: Asked, band: list[Ranked]) -> tuple[int, float]:
     """Where the cheapest of those stands that tie with the best, and the expected loss of taking it."""
-    best, score, _ = band[0]
+    best, score, *_ = band[0]
     paid, known = asked.cost(best), None
     cheaper = [(cost, place) for place, hit in enumerate(band) if (cost := asked.cost(hit[0])) < paid]
     cheaper.sort()

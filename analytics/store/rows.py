@@ -44,6 +44,7 @@ def from_text(text: str) -> datetime:
 
 
 def now_text() -> str:
+    """The present moment as a store writes it: UTC, microseconds, `Z`."""
     return to_text(datetime.now(UTC))
 
 

@@ -103,6 +103,7 @@ class RunSpool:
 
     @property
     def run_id(self) -> str:
+        """The id of the run, which names its file."""
         return str(self._state.run["id"])
 
     def intend(self, result_id: str) -> None:
@@ -326,6 +327,7 @@ class _Part:
 
 
 def add_aside(directory: Path, run_id: str, records: Sequence[Row]) -> None:
+    """Make durable what the store refused of a run, in `refused/` below the spool; raises `SpoolFull`."""
     if not records:
         return
     try:
@@ -335,6 +337,7 @@ def add_aside(directory: Path, run_id: str, records: Sequence[Row]) -> None:
 
 
 def require_room(directory: Path, floor_bytes: int) -> None:
+    """See that so much of the disk is free; raises `SpoolFull`, as the result of a paid call must have its place."""
     make_directory(directory)
     found = os.statvfs(directory)
     free = found.f_bavail * found.f_frsize

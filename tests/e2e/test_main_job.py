@@ -68,7 +68,8 @@ def test_every_ready_query_answers(run: Run, house: House, tmp_path: Path) -> No
     house.ready(AURORA)
     run_id = run("bench", "--workload", "short", "--json").json["run_id"]
     live = tmp_path / "live.jsonl"
-    live.write_text(json.dumps({"model": "aurora-mini", "task_type": "code", "success": True}) + "\n")
+    lines = [{"model": "aurora-mini", "task_type": "code", "success": success} for success in (True, False)]
+    live.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run("events", "import", live)
     run("score")
     values = {"run_id": run_id, "provider": AURORA, "model": f"{AURORA}/aurora-mini"}

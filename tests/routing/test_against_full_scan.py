@@ -114,3 +114,31 @@ def test_large_catalogs_are_answered_like_a_full_scan(tmp_path: Path, size: int,
     for _ in range(questions):
         query = make_query(rng, world)
         assert_same(lookup.route(query), column_scan.route(columns, query), query)
+
+
+def test_bounds_between_any_two_figures_are_taken_to_the_letter(tmp_path: Path) -> None:
+    rng = random.Random(8)
+    world = make_world(rng, 400)
+    lookup, columns = opened(tmp_path, world), column_scan.Columns(world)
+    bounds: dict[str, Any] = {
+        "max_usd_per_query": lambda: rng.uniform(0, 0.01),
+        "max_price": lambda: {"prompt": rng.choice([0, 0.1, rng.uniform(0, 3)]), "completion": rng.uniform(0, 11)},
+        "min_context": lambda: rng.choice([4_000, 4_001, rng.randrange(130_000)]),
+        "max_ttft_p95_ms": lambda: rng.uniform(90, 3_000),
+        "max_latency_p95_ms": lambda: rng.uniform(90, 3_000),
+        "min_tps": lambda: rng.uniform(90, 3_000),
+        "max_failure_rate": lambda: rng.choice([0, 0.25, rng.random()]),
+        "min_quality": lambda: rng.choice([0.75, 0.984375, rng.uniform(0.6, 1)]),
+        "min_samples": lambda: rng.choice([1, 4, 5, 64, 4_097, rng.randrange(70_000)]),
+        "max_age_s": lambda: rng.uniform(0, 90_000),
+    }
+    for _ in range(300):
+        limits = {name: bounds[name]() for name in rng.sample(sorted(bounds), rng.randint(1, 3))}
+        tokens = {name: rng.choice([0, rng.randrange(4_000)]) for name in ("input_tokens", "output_tokens")}
+        query = RouteQuery(
+            task=rng.choice(["code", "analysis"]),
+            allow_unknown=rng.random() < 0.3,
+            **limits,
+            **tokens if rng.random() < 0.7 else {},
+        )
+        assert_same(lookup.route(query), column_scan.route(columns, query), query)

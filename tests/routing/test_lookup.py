@@ -151,6 +151,17 @@ class TestTies:
         models[1] = dict(models[1]) | {"pricing_output": None}
         assert lookup(models, scores)(task="code").model == "a/dear"
 
+    @pytest.mark.parametrize("quality", [0.898, 0.895])
+    def test_an_unknown_price_hides_no_cheaper_one_of_a_tie(self, lookup: Make, quality: float) -> None:
+        models, scores = self.world(0.004, 100_000)
+        models.append(model("c/unknown", pricing_input=None, pricing_output=None))
+        scores.append(rating("c/unknown", "code", quality, 100_000))
+        ask = lookup(models, scores)
+        assert [ask(task="code", **tokens).model for tokens in ({}, {"input_tokens": 9, "output_tokens": 9})] == [
+            "b/cheap",
+            "b/cheap",
+        ]
+
     def test_equal_scores_go_to_the_cheaper(self, lookup: Make) -> None:
         answer = lookup(self.world(0, 1)[0])()
         assert answer.model == "b/cheap"
