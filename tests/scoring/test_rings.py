@@ -143,6 +143,7 @@ def _same(found: pa.Table, expected: pa.Table, by: list[str]) -> None:
         assert one == other, name
 
 
+@pytest.mark.timeout(600)  # dozens of refreshes, each held against SQL over all rows
 def test_sums_are_those_of_sql_however_they_came_about(tmp_path: Path) -> None:
     """New and late rows, another hour, a step back, a deleted run, a corrected price, a compacted day: and each time all is as SQL says."""
     house = House(tmp_path)
