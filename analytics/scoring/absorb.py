@@ -122,6 +122,8 @@ class Fresh:
 
     def add_cells(self, ring: int, at: Ints, sign: int) -> None:
         assert sign == 1
+        if not len(at):  # rows of which nothing was timed
+            return
         self._cells.setdefault(ring, []).append(at)
         self._waiting += len(at)
         if self._waiting > _COUNT_AT:
