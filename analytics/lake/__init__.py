@@ -47,9 +47,8 @@ __all__ = [
 ]
 
 _ROW_GROUP = 122_880
-_UNLIKE = frozenset(
-    {"id", "message_id", "provider_request_id"}
-)  # no two alike: a dictionary of them is work and bytes for nothing
+# No two alike: a dictionary of them is work and bytes for nothing.
+_UNLIKE = frozenset({"id", "message_id", "provider_request_id"})
 _FLUSH_ROWS = 100_000  # rows held in memory before they become files, beside as many that are being written
 _COMPACT_AT = 16  # files of one table and day: a day of 96 files reads 11 times slower than one
 

@@ -31,9 +31,8 @@ _TYPES: dict[Kind, pa.DataType] = {
     "boolean": pa.bool_(),
     "time": TIME,
 }
-_CSV_BLOCK = (
-    1 << 20
-)  # bytes: what the processor's cache holds is read twice as fast as all at once, and by one thread as by two
+# Bytes: what the processor's cache holds is read twice as fast as all at once, and by one thread as fast as by two.
+_CSV_BLOCK = 1 << 20
 _SORT_KEYS = ("model", "domain", "created_at", "key", "id")
 
 
