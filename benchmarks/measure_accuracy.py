@@ -47,6 +47,7 @@ from providers.simulated.world import providers
 from providers.transport import open_client
 
 TOKENS = 100
+FEWEST = 60  # requests of a row: of fewer, a 99th percentile says nothing
 BODY = {"model": "truth", "messages": [{"role": "user", "content": "Count."}], "stream": True}
 
 
@@ -299,7 +300,7 @@ def main() -> None:
     available = [name for name in CLIENTS if name != "openai" or find_spec("openai")] + accuracy_peers.installed()
     parser.add_argument("--streams", type=int, nargs="*", default=[1, 10, 50, 100])
     parser.add_argument("--clients", nargs="*", choices=available, default=available)
-    parser.add_argument("--rounds", type=int, default=3, help="requests per stream; one stream alone asks 20 times")
+    parser.add_argument("--rounds", type=int, default=3, help=f"requests per stream; {FEWEST} in all at least")
     parser.add_argument("--load", type=int, default=0, help="busy processes beside")
     parser.add_argument("--simulated", type=int, default=100, help="requests against the simulated provider")
     parser.add_argument("--json", action="store_true")
@@ -319,7 +320,7 @@ def main() -> None:
     with truth() as (url, log), load(given.load), without_long_pauses():
         for streams, gap_ms in shapes:
             for name in given.clients:
-                rounds = given.rounds if streams > 1 else max(20, given.rounds)
+                rounds = max(given.rounds, -(-FEWEST // streams))
                 samples, cpu_s = taken(name, url, streams, gap_ms, rounds)
                 time.sleep(0.1)  # the last line of the log follows the last byte
                 found = judge(samples, entries(log), cpu_s)

@@ -33,6 +33,7 @@ _DRAIN_BYTES = 64 << 10
 _PATIENCE_S = 0.05  # of a batch of a stream
 _HEAD_BYTES = 4096  # of an answer, after which it must be clear what it is
 _STREAM_FIELDS = (b"data:", b"event:")
+_NOTHING = httpx.ByteStream(b"")
 
 
 async def measure(
@@ -82,6 +83,8 @@ class _Call:
                     await self._read(seen.response)
                 finally:
                     await seen.response.aclose()
+                    # It refers to the response: a circle that holds all its reads until the garbage collector comes.
+                    seen.response.stream = _NOTHING
         except TimeoutError:
             if not (self.tally.is_over or self.tally.is_complete):
                 seen.error = self._stalled()

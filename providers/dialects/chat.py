@@ -8,6 +8,7 @@ from urllib.parse import quote
 import orjson
 
 from providers.dialects import fields
+from providers.dialects.alike import Alike
 from providers.dialects.deltas import (
     Delta,
     End,
@@ -88,15 +89,19 @@ class Decoder:
         self._said: tuple[Any, Any] = (None, None)  # id and model of the chunk before
         self._usage = Usage()
         self._thinking = InlineThinking()
+        self._alike = Alike("content")
 
     def feed(self, event: Event) -> list[Delta]:
         """The deltas of one event; `[DONE]` is End, anything but an object (or null) a Failure."""
+        if (content := self._alike.text(event)) is not None:
+            return self._thinking.feed(content)
         payload = read_event(event)
         if payload is None:
             return []
         if not isinstance(payload, dict):
             return [payload]
         deltas = self.chunk(payload)
+        self._alike.learn(event, deltas)
         if event.event == "error" and not any(isinstance(delta, Failure) for delta in deltas):
             deltas.append(Failure(stream_error(payload)))
         return deltas

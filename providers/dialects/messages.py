@@ -7,6 +7,7 @@ from urllib.parse import quote
 import orjson
 
 from providers.dialects import fields
+from providers.dialects.alike import Alike
 from providers.dialects.deltas import (
     Delta,
     End,
@@ -87,9 +88,12 @@ class Decoder:
         self._reasoning_tokens: int | None = None
         self._cost: float | None = None
         self._blocks: dict[int | None, str] = {}  # index -> type
+        self._alike = Alike("text")
 
     def feed(self, event: Event) -> list[Delta]:
         """The deltas of one event; unknown events, blocks and deltas say nothing."""
+        if (text := self._alike.text(event)) is not None:
+            return [Text(text)]
         payload = read_event(event)
         if payload is None:
             return []
@@ -97,7 +101,9 @@ class Decoder:
             return [payload]
         if "type" not in payload and event.event is not None:
             payload["type"] = event.event
-        return self.event(payload)
+        deltas = self.event(payload)
+        self._alike.learn(event, deltas)
+        return deltas
 
     def event(self, payload: Mapping[str, Any]) -> list[Delta]:
         """The deltas of one event's payload, by its `type`."""

@@ -1,12 +1,14 @@
 """A measurement over a real socket: what it times, what it counts, what it says."""
 
 import asyncio
+import gc
 import json
 from typing import Any
 
 import pytest
 from wire.loopback import CHAT, DONE, MESSAGES, PROMPT, USAGE, Ask, Conversation, data, request, said, serving
 
+from providers.http1 import Marks
 from providers.records import Prompt
 from providers.transport import open_client
 
@@ -75,6 +77,20 @@ async def test_a_connection_is_reused_though_the_terminator_came_before_the_end_
         asyncio.get_running_loop().call_later(0.01, after.set)
         await request(client, provider.spec())
         assert (await request(client, provider.spec())).connection_reused
+
+
+async def test_what_a_request_read_is_freed_with_it_and_not_by_a_collection() -> None:
+    async with serving(hello) as provider, open_client(CHAT) as client:
+        await request(client, provider.spec())
+        gc.collect()
+        gc.disable()
+        try:
+            await request(client, provider.spec())
+            await request(client, provider.spec())  # the connection holds no more of the one before
+            kept = [held for held in gc.get_objects() if isinstance(held, Marks) and held.pieces]
+        finally:
+            gc.enable()
+    assert kept == []
 
 
 async def test_waiting_for_a_free_connection_is_our_own_waiting() -> None:
