@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from analytics.errors import BadRows, UnknownName
 from analytics.store.schema import Kind
@@ -31,8 +30,6 @@ _TYPES: dict[Kind, pa.DataType] = {
     "boolean": pa.bool_(),
     "time": TIME,
 }
-# Bytes: what the processor's cache holds is read twice as fast as all at once, and by one thread as fast as by two.
-_CSV_BLOCK = 1 << 20
 _SORT_KEYS = ("model", "domain", "created_at", "key", "id")
 
 
@@ -62,48 +59,24 @@ def to_arrow(table: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema(table))
 
 
-def from_csv(table: str, data: bytes) -> pa.Table:
-    """What PostgreSQL's COPY wrote of all columns of `schema(table)` in CSV, as `to_arrow` makes it of the same rows; raises `BadRows`."""
-    shape = schema(table)
-    columns = {field.name: pa.string() if field.type == TIME else field.type for field in shape}
-    for block_size in (_CSV_BLOCK, len(data) + 1):  # a row longer than a block is read in one with all others
-        try:
-            rows = csv.read_csv(
-                pa.BufferReader(data),
-                read_options=csv.ReadOptions(column_names=shape.names, block_size=block_size, use_threads=False),
-                parse_options=csv.ParseOptions(newlines_in_values=True),
-                convert_options=csv.ConvertOptions(
-                    column_types=columns, null_values=[""], true_values=["t"], false_values=["f"],
-                    strings_can_be_null=True, quoted_strings_can_be_null=False,
-                ),
-            )  # fmt: skip
-            break
-        except pa.ArrowException as error:
-            if block_size > len(data):
-                raise BadRows(f"{table} as it was copied does not fit its columns: {error}") from error
-    kinds = store_table(table).columns
-    made = []
+def from_copy(table: str, rows: pa.Table) -> pa.Table:
+    """What PostgreSQL gave in bulk of all columns of `schema(table)`, as `to_arrow` makes it of the same rows; raises `BadRows`."""
+    shape, kinds, columns = schema(table), store_table(table).columns, []
     for field in shape:
         column = rows.column(field.name)
-        if field.type == TIME:
-            column = _times(column)
-        elif kinds[field.name].kind == "json":
-            column = _by_value(column, lambda text: _text(json.loads(text)), pa.string())
-        made.append(column)
-    return pa.Table.from_arrays(made, schema=shape)
+        if kinds[field.name].kind == "json":
+            column = _by_value(column, lambda text: _text(json.loads(text)))
+        try:
+            columns.append(column.cast(field.type))
+        except pa.ArrowException as error:
+            raise BadRows(f"{table}.{field.name} holds a value that is no {field.type}: {error}") from error
+    return pa.Table.from_arrays(columns, schema=shape)
 
 
-def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    try:
-        return column.cast(TIME)
-    except pa.ArrowInvalid:  # one of them is none that Arrow can read: infinity, or a year that Python too would refuse
-        return _by_value(column, _time, TIME)
-
-
-def _by_value(column: pa.ChunkedArray, convert: Callable[[str], Any], kind: pa.DataType) -> pa.ChunkedArray:
-    """Each different value converted once."""
+def _by_value(column: pa.ChunkedArray, convert: Callable[[str], str]) -> pa.ChunkedArray:
+    """Each different text converted once."""
     coded = column.combine_chunks().dictionary_encode()
-    values = pa.array([convert(value) for value in coded.dictionary.to_pylist()], type=kind)
+    values = pa.array([convert(value) for value in coded.dictionary.to_pylist()], type=pa.string())
     return pa.chunked_array([values.take(coded.indices)])
 
 

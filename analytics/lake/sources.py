@@ -7,9 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from analytics.lake.schema import from_csv, schema, to_arrow
+from analytics.lake.schema import from_copy, schema, to_arrow
 
-_COPIED_AT_ONCE = 100_000  # rows: about 90 MB of CSV, twice: what is converted, and what is coming
+_COPIED_AT_ONCE = 100_000  # rows: about 90 MB, twice: what is written, and what is coming
 
 
 class Rows(Protocol):
@@ -30,10 +30,10 @@ class Source(Protocol):
 
 
 class Copied(Protocol):
-    """Rows as PostgreSQL's COPY writes them in CSV, without a header, and the number of the last one."""
+    """Rows in the columns asked for, JSON as some text, and the number of the last one."""
 
     @property
-    def csv(self) -> bytes: ...
+    def rows(self) -> pa.Table: ...
     @property
     def watermark(self) -> int: ...
 
@@ -60,7 +60,7 @@ def portions(store: Source, table: str, after: int | None) -> Iterator[Portion]:
     if isinstance(store, BulkSource) and store.can_copy:
         columns = schema(table).names
         for copied in _copied_ahead(store, table, columns, after):
-            yield Portion(from_csv(table, copied.csv), copied.watermark)
+            yield Portion(from_copy(table, copied.rows), copied.watermark)
         return
     while True:
         batch = store.read(table, after)

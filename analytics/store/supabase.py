@@ -7,7 +7,7 @@ for one request is staged in parts first. `SUPABASE_DB_URL`, where it is given, 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from analytics import sqlfiles
 from analytics.errors import BadRows, SchemaMismatch, UnknownName
@@ -19,7 +19,6 @@ from analytics.store import (
     schema,
     sessions,
     supabase_budgets,
-    supabase_bulk,
     supabase_catalog,
     supabase_steering,
 )
@@ -29,7 +28,6 @@ from analytics.store.protocol import Actor, Batch, CatalogChange, Landing, Page,
 from analytics.store.rows import Row, clean, mended
 from analytics.store.schema import Table
 from analytics.store.sessions import SESSION_S
-from analytics.store.supabase_bulk import Copied
 from analytics.store.supabase_rows import (
     ROWS_AT_ONCE,
     Group,
@@ -43,6 +41,9 @@ from analytics.store.supabase_rows import (
     watermark,
 )
 from analytics.store.supabase_wire import Refusal, Wire, remedy
+
+if TYPE_CHECKING:
+    from analytics.store.supabase_bulk import Copied
 
 PATIENCE_S = 30.0
 _EXPIRED_AT_ONCE = 10_000
@@ -156,9 +157,10 @@ class SupabaseStore:
         """Whether event tables can be read in bulk."""
         return self._db_url is not None
 
-    def copy(self, table: str, columns: Sequence[str], after: int | None, limit: int) -> Copied | None:
+    def copy(self, table: str, columns: Sequence[str], after: int | None, limit: int) -> "Copied | None":
         """What `read` would give after the watermark `after`, at most `limit` rows, by COPY; None if there is nothing."""
-        schema.events(table)
+        from analytics.store import supabase_bulk  # noqa: PLC0415  # and pyarrow, which the store itself does without
+
         assert self._db_url is not None, "can_copy says so"
         return supabase_bulk.copy(self._db_url, table, columns, after, limit)
 

@@ -1,40 +1,54 @@
 """Event tables of a Supabase project in bulk: COPY over the PostgreSQL protocol, where `SUPABASE_DB_URL` is given.
 
 What is read is what `read_events` gives: rows behind a place in the order (transaction, number), up to the horizon before which no
-transaction is under way. The bytes are CSV as COPY writes it: an unquoted nothing is null, a quoted one is an empty text.
+transaction is under way. ADBC makes Arrow of PostgreSQL's binary COPY; no row passes through Python.
 """
 
+import re
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from io import BytesIO
 
-import psycopg
-from psycopg import pq, sql
+import pyarrow as pa
+from adbc_driver_postgresql import dbapi
+from psycopg.conninfo import make_conninfo
 
 from analytics.errors import SchemaMismatch, StoreUnavailable
+from analytics.store import schema
+from analytics.store.schema import Column, Kind
 from analytics.store.supabase_rows import place, watermark
 from analytics.store.supabase_wire import remedy
 
 _CONNECT_S = 15
-_SESSION = "set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1; set statement_timeout = '10min'"
+_SESSION = "set statement_timeout = '10min'"
 _END = """
-select t.txid::text, t.commit_seq from {table} as t
-where (t.txid, t.commit_seq) > (%s::xid8, %s) and t.txid < pg_snapshot_xmin(pg_current_snapshot())
-order by t.txid {direction}, t.commit_seq {direction} offset %s limit 1
+select t.txid::text, t.commit_seq from public."{table}" as t
+where (t.txid, t.commit_seq) > ('{txid}'::xid8, {seq}) and t.txid < pg_snapshot_xmin(pg_current_snapshot())
+order by t.txid {direction}, t.commit_seq {direction} offset {offset} limit 1
 """
+# Between these ends every transaction is over, so that a later look finds the same rows.
 _ROWS = """
-copy (
-    select {columns} from {table} as t
-    where (t.txid, t.commit_seq) > ({txid}::xid8, {seq}) and (t.txid, t.commit_seq) <= ({last_txid}::xid8, {last_seq})
-) to stdout (format csv)
+select {columns} from public."{table}" as t
+where (t.txid, t.commit_seq) > ('{txid}'::xid8, {seq}) and (t.txid, t.commit_seq) <= ('{last_txid}'::xid8, {last_seq})
 """
+_CASTS: dict[Kind, str] = {
+    "text": 't."{name}"::text',
+    "json": 't."{name}"::text',
+    "integer": 't."{name}"::int8',
+    "real": 't."{name}"::float8',
+    "boolean": 't."{name}"::boolean',
+    # Infinity and years that Python does not know are no time.
+    "time": 'case when t."{name}" >= \'0001-01-01 00:00+00\' and t."{name}" < \'9999-12-31 24:00+00\' then t."{name}" end',
+}
+_MISSING = {"42P01", "42703"}  # undefined_table, undefined_column
+_SERVERS_WORD = re.compile(r"ERROR:\s+([^\n]+)")  # of all that a driver says, what cannot hold the address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Copied:
-    """Rows of an event table as CSV without a header, and the watermark to read on from."""
+    """Rows of an event table, and the watermark to read on from. JSON values are text as PostgreSQL writes it."""
 
-    csv: bytes
+    rows: pa.Table
     watermark: int
 
 
@@ -43,59 +57,32 @@ def copy(db_url: str, table: str, columns: Sequence[str], after: int | None, lim
 
     Raises StoreUnavailable, which never repeats the address, and SchemaMismatch.
     """
+    shape = [schema.events(table).columns[name] for name in columns]
+    address = make_conninfo(db_url, connect_timeout=_CONNECT_S, application_name="scorehouse")
     try:
-        with psycopg.connect(
-            db_url, connect_timeout=_CONNECT_S, application_name="scorehouse", prepare_threshold=None
-        ) as connection:
-            connection.execute(_SESSION)
-            connection.commit()
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one horizon for both statements
-            connection.read_only = True
-            return _copied(connection, table, columns, after, limit)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise SchemaMismatch(f"{error.diag.message_primary}; {remedy(f'public.{table}')}") from None
-    except psycopg.Error as error:
-        why = error.diag.message_primary or type(error).__name__  # the driver's own words may hold the address
+        with dbapi.connect(address, autocommit=True) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(_SESSION)
+            return _copied(cursor, table, shape, after, limit)
+    except dbapi.Error as error:
+        said = _SERVERS_WORD.search(str(error))
+        why = said[1] if said else type(error).__name__
+        if error.sqlstate in _MISSING:
+            raise SchemaMismatch(f"{why}; {remedy(f'public.{table}')}") from None
         raise StoreUnavailable(f"the database of SUPABASE_DB_URL cannot be read ({why})") from None
 
 
 def _copied(
-    connection: psycopg.Connection, table: str, columns: Sequence[str], after: int | None, limit: int
+    cursor: dbapi.Cursor, table: str, columns: Sequence[Column], after: int | None, limit: int
 ) -> Copied | None:
-    named = sql.Identifier("public", table)
     txid, seq = place(after)
     last = None
     for direction, offset in (("asc", limit - 1), ("desc", 0)):  # the last of a full portion, else the last there is
-        query = sql.SQL(_END).format(table=named, direction=sql.SQL(direction))
-        last = connection.execute(query, (txid, seq, offset)).fetchone()
+        cursor.execute(_END.format(table=table, txid=txid, seq=seq, direction=direction, offset=offset))
+        last = cursor.fetchone()
         if last is not None:
             break
     if last is None:
         return None
-    query = sql.SQL(_ROWS).format(
-        columns=sql.SQL(", ").join(sql.Identifier("t", name) for name in columns),
-        table=named,
-        txid=sql.Literal(txid),
-        seq=sql.Literal(seq),
-        last_txid=sql.Literal(last[0]),
-        last_seq=sql.Literal(last[1]),
-    )
-    return Copied(_stream(connection, query.as_bytes(connection)), watermark(int(last[0]), last[1]))
-
-
-def _stream(connection: psycopg.Connection, query: bytes) -> bytes:
-    """What a COPY TO STDOUT sends. The server sends row by row: libpq's own loop takes a twentieth of the driver's time for each."""
-    raw = connection.pgconn
-    began = raw.exec_(query)
-    if began.status != pq.ExecStatus.COPY_OUT:
-        raise psycopg.errors.error_from_result(began)
-    data = BytesIO()
-    while True:
-        size, line = raw.get_copy_data(0)
-        if size < 0:
-            break
-        data.write(line)
-    while (ended := raw.get_result()) is not None:
-        if ended.status != pq.ExecStatus.COMMAND_OK:
-            raise psycopg.errors.error_from_result(ended)
-    return data.getvalue()
+    named = ", ".join(f'{_CASTS[column.kind].format(name=column.name)} as "{column.name}"' for column in columns)
+    cursor.execute(_ROWS.format(columns=named, table=table, txid=txid, seq=seq, last_txid=last[0], last_seq=last[1]))
+    return Copied(cursor.fetch_arrow_table(), watermark(int(last[0]), last[1]))

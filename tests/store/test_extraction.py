@@ -1,6 +1,7 @@
 """Rows of a Supabase project reach the lake once each: by pages, in bulk, while others write, after a restore."""
 
 import random
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from store.samples import T0, T1, T2, entry, provider, request, result, run
 from supabase_project import Project, Projects
 
+from analytics.errors import SchemaMismatch, StoreUnavailable
 from analytics.lake import EVENTS, Lake
 from analytics.store import SqliteStore, Store, new_id
 from analytics.store.supabase import SupabaseStore
@@ -89,6 +91,49 @@ def test_the_bulk_way_reads_the_same_rows_as_pages_do(
         sha256 = [[file.sha256 for file in lake.files(table)] for lake in (by_pages, by_copy)]
         assert sha256[0] == sha256[1], table
     assert by_copy.extract(bulk).rows == dict.fromkeys(EVENTS, 0)
+
+
+def test_a_time_beyond_the_calendar_is_none_in_bulk_as_by_pages(
+    store: SupabaseStore, bulk: SupabaseStore, project: Project, tmp_path: Path
+) -> None:
+    times = ["infinity", "-infinity", "10000-01-01 00:00+00", "0044-03-15 BC", "9999-12-31 23:59:59.999999+00", T0]
+    with psycopg.connect(project.db_url) as connection:
+        for when in times:
+            insert = "insert into public.request_events (id, model, success, created_at) values (%s, 'm', true, %s)"
+            connection.execute(insert, (new_id(), when))
+    by_pages, by_copy = Lake(tmp_path / "pages"), Lake(tmp_path / "copy")
+    by_pages.extract(store)
+    by_copy.extract(bulk)
+    rows = by_copy.read("request_events").rows
+    assert rows.column("created_at").null_count == 4
+    assert rows.equals(by_pages.read("request_events").rows)
+
+
+def test_a_row_of_many_megabytes_is_copied_whole(bulk: SupabaseStore, project: Project, tmp_path: Path) -> None:
+    text = 'He said "so",\n' * 2_000_000
+    with psycopg.connect(project.db_url) as connection:
+        insert = "insert into public.request_events (id, model, success, created_at, status) values (%s, 'm', true, now(), %s)"
+        connection.execute(insert, (new_id(), text))
+    lake = Lake(tmp_path / "lake")
+    lake.extract(bulk)
+    assert lake.read("request_events").rows.column("status").to_pylist() == [text]
+
+
+def test_a_database_that_cannot_be_read_is_told_without_its_address(project: Project) -> None:
+    hidden = "postgresql://scorehouse:hidden@127.0.0.1:1/postgres"
+    told = pytest.raises(StoreUnavailable, match=r"^the database of SUPABASE_DB_URL cannot be read \(")
+    with SupabaseStore(project.url, project.service_key, db_url=hidden) as store, told as raised:
+        store.copy("request_events", ["id"], None, 10)
+    assert not {"hidden", "127.0.0.1"} & set(re.split(r"[^\w.]+", str(raised.value)))
+    assert raised.value.__suppress_context__
+
+
+def test_a_database_of_another_version_is_told_with_its_remedy(bulk: SupabaseStore, project: Project) -> None:
+    bulk.write("request_events", [request()])
+    with psycopg.connect(project.db_url) as connection:
+        connection.execute("alter table public.request_events rename column status to state")
+    with pytest.raises(SchemaMismatch, match=r"status does not exist; .*scorehouse db migrate"):
+        bulk.copy("request_events", ["id", "status"], None, 10)
 
 
 def test_both_stores_give_the_lake_the_same_bytes(store: SupabaseStore, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from store.samples import T0, T2, provider, request, result, run
 
 from analytics.errors import BadRows, Corrupt, LeaseHeld, UnknownName
 from analytics.lake import DIMENSIONS, EVENTS, UNKNOWN_DAY, Lake, schema, to_arrow
-from analytics.lake.schema import conform, from_csv
+from analytics.lake.schema import conform
 from analytics.store import Row, SqliteStore
 
 
@@ -357,14 +357,3 @@ def test_a_store_put_back_to_an_older_state_is_read_again(store: SqliteStore, la
         restored.land_results([one], [again])
         lake.extract(restored)
     assert ids(lake) == sorted(row["id"] for row in [*early, *late, again])
-
-
-def test_a_copied_row_may_be_longer_than_what_is_read_at_once() -> None:
-    names = schema("benchmark_results").names
-    long_text = 'He said "so",\n' * 200_000
-    rows = []
-    for text in ("short", long_text, "", None):
-        cells = {"id": "x", "response_text": None if text is None else '"' + text.replace('"', '""') + '"'}
-        rows.append(",".join(cells.get(name) or "" for name in names))
-    read = from_csv("benchmark_results", "\n".join([*rows, ""]).encode())
-    assert read.column("response_text").to_pylist() == ["short", long_text, "", None]
