@@ -199,6 +199,20 @@ class Store(Protocol):
         UnknownName if the message is unknown and no model was given.
         """
 
+    def change_rows(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, action: str, actor: Actor, at: str | None = None
+    ) -> int:
+        """Make a person's change of a table that holds no events: each row is inserted or, where its key is there, changed in the columns given.
+
+        All are made or none. Each row that changed has one row in `audit_log`, in the same transaction, with what it said before
+        and after; a row that says already what was given stays as it is, and has none: safe to repeat. Times and `set_by` are
+        written by the store, from `at` (None: now) and the `actor`. The answer counts the rows that changed just now. The engine's own
+        changes go by `write`, which audits nothing. BadRows names the row and the column.
+        """
+
+    def remove_rows(self, table: str, ids: Sequence[str], *, action: str, actor: Actor, at: str | None = None) -> int:
+        """Make a person's deletion of rows by key, all or none, with one row in `audit_log` for each that was there; how many were."""
+
     def set_agent_models(
         self,
         agent: str,

@@ -19,13 +19,13 @@ import uuid_utils
 
 from analytics.durable import make_directory, sync_directory
 from analytics.errors import BadRows, SchemaMismatch, StoreUnavailable, UnknownName
-from analytics.store import agents, budgets, catalog_sync, feedback, landing, policies, schema, sessions
+from analytics.store import agents, budgets, catalog_sync, changes, feedback, landing, policies, schema, sessions
 from analytics.store.budgets import RESERVED_S, Reservation
 from analytics.store.pricing import PriceLimits
 from analytics.store.protocol import Actor, Batch, CatalogChange, Landing, Page, PolicyOwner, Tally
-from analytics.store.rows import Row, clean, from_sqlite, id_number, mended, now_text, to_sqlite
-from analytics.store.schema import Table
+from analytics.store.rows import Row, clean, id_number, mended, now_text, to_sqlite
 from analytics.store.sessions import SESSION_S
+from analytics.store.sqlite_rows import condition, fetch, ordering, upsert
 
 _LAST = 2**63 - 1
 _EXPIRED_AT_ONCE = 10_000  # rows a transaction: landings need not wait long
@@ -105,7 +105,7 @@ class SqliteStore:
         with self._transaction() as connection:
             for index, row in enumerate(cleaned):
                 try:
-                    written += connection.execute(_upsert(shape, tuple(row)), row).rowcount
+                    written += connection.execute(upsert(shape, tuple(row)), row).rowcount
                 except sqlite3.IntegrityError as error:
                     raise BadRows(f"{table}, row {index}: {error}") from None
         return written if shape.is_event else len(cleaned)
@@ -120,7 +120,7 @@ class SqliteStore:
         shape = schema.events(table)
         start = after or 0
         with self._reading() as connection:
-            rows = _fetch(
+            rows = fetch(
                 shape,
                 connection.execute(
                     f"select * from {table} where commit_seq > ? order by commit_seq limit ?",  # noqa: S608  # a known table
@@ -158,16 +158,16 @@ class SqliteStore:
         columns: Sequence[str] | None = None,
     ) -> Page:
         shape = schema.table(table)
-        condition, values = _condition(shape, filters or {})
-        source = f"from {table} where {condition} "
+        where, values = condition(shape, filters or {})
+        source = f"from {table} where {where} "
         selected = "*" if columns is None else ", ".join(schema.column(shape, name) for name in columns)
         # Of all rows, sorting (the plus) takes half the time of following an index to and fro in a wide table.
-        ordering = f"order by {_ordering(shape, order, '+' if per_page is None else '')} limit ? offset ?"
+        order_by = f"order by {ordering(shape, order, '+' if per_page is None else '')} limit ? offset ?"
         window = (-1, 0) if per_page is None else (per_page, (page - 1) * per_page)
         if page < 1 or (per_page is not None and per_page < 1):
             raise UnknownName(f"there is no page {page} of {per_page} rows; both count from 1")
         with self._reading() as connection:
-            items = _fetch(shape, connection.execute(f"select {selected} {source}{ordering}", (*values, *window)))
+            items = fetch(shape, connection.execute(f"select {selected} {source}{order_by}", (*values, *window)))
             if per_page is None:
                 return Page(items, len(items))
             total = connection.execute(f"select count(*) {source}", values).fetchone()[0]
@@ -209,6 +209,18 @@ class SqliteStore:
     def submit_feedback(self, row: Mapping[str, Any]) -> Row:
         with self._transaction() as connection:
             return feedback.submit(connection, row)
+
+    def change_rows(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, action: str, actor: Actor, at: str | None = None
+    ) -> int:
+        shape, wanted, moment = changes.prepared(table, rows, actor, at)
+        with self._transaction() as connection:
+            return changes.change(connection, shape, wanted, action, actor, moment)
+
+    def remove_rows(self, table: str, ids: Sequence[str], *, action: str, actor: Actor, at: str | None = None) -> int:
+        shape, moment = schema.holds_no_events(table), changes.moment_of(at)
+        with self._transaction() as connection:
+            return changes.remove(connection, shape, ids, action, actor, moment)
 
     def set_agent_models(
         self,
@@ -404,40 +416,3 @@ def _refuse_newer(path: Path, applied: set[str]) -> None:
 def _epoch(connection: sqlite3.Connection) -> str:
     found = connection.execute("select epoch from store_epoch order by created_at desc, rowid desc limit 1").fetchone()
     return str(found[0])
-
-
-def _upsert(table: Table, columns: tuple[str, ...]) -> str:
-    """An insert of these columns. An event that is there stays; of any other row all but key and birth is overwritten."""
-    names, values = ", ".join(columns), ", ".join(f":{column}" for column in columns)
-    changed = [column for column in columns if column not in {table.key, "created_at"}]
-    action = "nothing"
-    if changed and not table.is_event:
-        action = "update set " + ", ".join(f"{column} = excluded.{column}" for column in changed)
-    return f"insert into {table.name} ({names}) values ({values}) on conflict ({table.key}) do {action}"  # noqa: S608  # known names
-
-
-def _condition(table: Table, filters: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    parts, values = ["true"], list[Any]()
-    for name, wanted in filters.items():
-        column = schema.column(table, name)
-        if wanted is None:
-            parts.append(f"{column} is null")
-            continue
-        several = list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
-        parts.append(f"{column} in ({', '.join('?' * len(several))})")
-        for value in several:
-            values.extend(to_sqlite(clean(table, {column: value}, "filter", whole=False)).values())
-    return " and ".join(parts), values
-
-
-def _ordering(table: Table, order: str | None, sign: str) -> str:
-    wanted = [part.strip() for part in (order or "").split(",") if part.strip()]
-    terms = []
-    for part in wanted:
-        column = schema.column(table, part.removeprefix("-"))
-        terms.append(f"{column} is null, {column} {'desc' if part.startswith('-') else 'asc'}")
-    return ", ".join([*terms, sign + ("commit_seq" if table.is_event else table.key or "1")])
-
-
-def _fetch(table: Table, cursor: sqlite3.Cursor) -> list[Row]:
-    return from_sqlite(table, [column[0] for column in cursor.description], cursor.fetchall())

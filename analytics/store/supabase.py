@@ -263,6 +263,14 @@ class SupabaseStore:
             raise feedback.unknown_message(given)
         return from_json(schema.table("feedback_events"), [stored])[0]
 
+    def change_rows(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, action: str, actor: Actor, at: str | None = None
+    ) -> int:
+        return supabase_steering.change_rows(self, table, rows, action, actor, at)
+
+    def remove_rows(self, table: str, ids: Sequence[str], *, action: str, actor: Actor, at: str | None = None) -> int:
+        return supabase_steering.remove_rows(self, table, ids, action, actor, at)
+
     def set_agent_models(
         self,
         agent: str,

@@ -1,14 +1,14 @@
-"""What steers routing, changed in a Supabase project: an agent's models and the versions of policies. Each is one call of one function."""
+"""What a person changes in a Supabase project: an agent's models, versions of policies, the catalog, budgets. Each is one call of one function."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from analytics.errors import BadRows
-from analytics.store import agents, policies, schema
+from analytics.store import agents, changes, policies, schema
 from analytics.store.audit import said_of
 from analytics.store.protocol import Actor, Page, PolicyOwner
 from analytics.store.rows import Row, mended, stable_id
-from analytics.store.supabase_rows import from_json
+from analytics.store.supabase_rows import Group, from_json, groups
 from analytics.store.supabase_wire import Refusal
 
 
@@ -17,7 +17,32 @@ class _Project(Protocol):
 
     def call(self, function: str, **values: Any) -> dict[str, Any]: ...
 
+    def send(self, function: str, grouped: Sequence[Group], **values: Any) -> dict[str, Any]: ...
+
     def select(self, table: str, filters: Mapping[str, Any] | None, *, columns: Sequence[str]) -> Page: ...
+
+
+def change_rows(
+    project: _Project, table: str, rows: Sequence[Mapping[str, Any]], action: str, actor: Actor, at: str | None
+) -> int:
+    """What `Store.change_rows` says."""
+    shape, wanted, moment = changes.prepared(table, rows, actor, at)
+    if not wanted:
+        return 0
+    said = {"p_action": action, "p_actor": said_of(actor), "p_at": moment}
+    try:
+        return int(project.send("change_rows", groups(shape, wanted), **said)["changed"])
+    except Refusal as error:
+        keys = [str(row[str(shape.key)]) for row in wanted]
+        where = f", row {keys.index(str(error.key))}" if str(error.key) in keys else ""
+        raise BadRows(f"{table}{where}: {error}") from None
+
+
+def remove_rows(project: _Project, table: str, ids: Sequence[str], action: str, actor: Actor, at: str | None) -> int:
+    """What `Store.remove_rows` says."""
+    schema.holds_no_events(table)
+    said = {"p_action": action, "p_actor": said_of(actor), "p_at": changes.moment_of(at)}
+    return int(project.call("remove_rows", p_table=table, p_ids=mended(list(ids)), **said)["removed"])
 
 
 def set_agent_models(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from store.changing import ChangesContract
 from store.parameters import ParameterContract
 from store.prices import PriceContract
 from store.samples import T0, T1, T2, entry, plan, provider, request, result, run
@@ -20,7 +21,9 @@ from analytics.store import Batch, Store, Tally, new_id, stable_id
 from analytics.store.rows import id_number
 
 
-class StoreContract(ParameterContract, PriceContract, SpendingContract, SteeringContract, SyncContract):
+class StoreContract(
+    ChangesContract, ParameterContract, PriceContract, SpendingContract, SteeringContract, SyncContract
+):
     """What holds for every store."""
 
     # -- life --------------------------------------------------------------------------------------------------

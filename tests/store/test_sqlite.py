@@ -1,18 +1,21 @@
 """SQLite passes the contract, and keeps what is its own: the file, the schema in it, and other processes at it."""
 
 import multiprocessing
+import os
 import random
+import signal
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from store.base import StoreContract
 from store.samples import T0, entry, provider, request, result, run
 from store.spending import at, budget, spend_in_a_process
 
-from analytics.errors import SchemaMismatch, StoreUnavailable
+from analytics.errors import BadRows, SchemaMismatch, StoreUnavailable
 from analytics.store import Actor, PolicyOwner, SqliteStore, new_id, schema
 
 
@@ -192,6 +195,47 @@ def test_eight_connections_that_activate_at_once_leave_exactly_one_active(store:
     assert sum(row["is_active"] for row in rows) == 1
     assert len(store.read_all("agents")) == len(store.read_all("agent_models")) == 1
     assert len(store.read("audit_log").rows) == 3 * 8
+
+
+def _change_and_die(path: Path, rows: dict[str, dict[str, Any]]) -> None:
+    with SqliteStore(path) as store:
+        for table, row in rows.items():
+            store.change_rows(table, [row], action="change", actor=Actor("platform_admin", "anna"))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_switch_or_a_budget_whose_reply_is_lost_is_made_and_audited_once(store: SqliteStore, path: Path) -> None:
+    """Who made the changes died before it could say so: they are made again."""
+    store.write("providers", [provider()])
+    store.apply_catalog("aurora", [entry("small")], T0)
+    rows = {
+        "providers": {"id": provider()["id"], "is_active": False},
+        "model_overrides": {"model_id": store.read_all("models")[0]["id"], "is_enabled": False},
+        "budgets": budget(limit_usd=5.0),
+    }
+    dying = multiprocessing.get_context("spawn").Process(target=_change_and_die, args=(path, rows))
+    dying.start()
+    dying.join()
+    assert dying.exitcode == -signal.SIGKILL
+    for table, row in rows.items():
+        assert store.change_rows(table, [row], action="change", actor=Actor("platform_admin", "anna")) == 0
+    assert [row["object_type"] for row in store.read("audit_log").rows] == list(rows)
+    assert store.read_all("providers")[0]["is_active"] is False
+
+
+def test_what_cannot_be_audited_is_not_changed(store: SqliteStore, path: Path) -> None:
+    store.write("providers", [provider()])
+    store.write("budgets", [limited := budget(limit_usd=5.0)])
+    with sqlite3.connect(path) as other:
+        other.execute("create trigger closed before insert on audit_log begin select raise(abort, 'closed'); end")
+    other.close()
+    anna = Actor("platform_admin", "anna")
+    with pytest.raises(BadRows, match="closed"):
+        store.change_rows("providers", [{"id": provider()["id"], "is_active": False}], action="change", actor=anna)
+    with pytest.raises(BadRows, match="closed"):
+        store.remove_rows("budgets", [limited["id"]], action="remove", actor=anna)
+    assert store.read_all("providers")[0]["is_active"] is True
+    assert len(store.read_all("budgets")) == 1
 
 
 def test_eight_processes_never_overspend_and_what_a_killed_one_reserved_comes_back(

@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from store.base import StoreContract
 from store.samples import T0, entry, provider, request
+from store.spending import budget
 from supabase_project import Fault, Project
 
-from analytics.errors import StoreUnavailable
+from analytics.errors import BadRows, StoreUnavailable
 from analytics.store import Actor, PolicyOwner
 from analytics.store.supabase import SupabaseStore
 from analytics.store.supabase_wire import _ANSWERS
@@ -39,6 +40,9 @@ def test_only_the_service_key_may_run_what_the_store_runs(project: Project) -> N
         "land_group",
         "land_run",
         "catalog_version",
+        "told_row",
+        "record_change",
+        "change_row",
     ]
     with psycopg.connect(project.db_url) as connection:
         found = connection.execute(ours, (sorted(_ANSWERS),)).fetchall()
@@ -63,6 +67,8 @@ def test_every_function_has_a_deadline_of_its_own_or_is_quick(project: Project) 
     """A hosted project ends what the service key asks after 8 s, unless the function says otherwise: PostgREST takes that over."""
     slow = {
         "write_rows",
+        "change_rows",
+        "remove_rows",
         "land_results",
         "commit_catalog",
         "read_events",
@@ -133,3 +139,43 @@ def test_a_change_whose_reply_is_lost_is_made_and_audited_once(store: SupabaseSt
         "add_policy",
         "activate_policy",
     ]
+
+
+def test_a_switch_or_a_budget_whose_reply_is_lost_is_made_and_audited_once(
+    store: SupabaseStore, project: Project
+) -> None:
+    store.write("providers", [provider()])
+    store.apply_catalog("aurora", [entry("small")], T0)
+    (model,) = store.read_all("models")
+    limited = budget(limit_usd=5.0)
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("providers", {"id": provider()["id"], "is_active": False}),
+        ("model_overrides", {"model_id": model["id"], "is_enabled": False}),
+        ("budgets", limited),
+    ]
+    for table, row in calls:
+        project.proxy.faults.append(Fault("drop", method="POST", after=True))
+        store.change_rows(table, [row], action="change", actor=Actor("platform_admin", "anna"))
+    project.proxy.faults.append(Fault("drop", method="POST", after=True))
+    store.remove_rows("budgets", [limited["id"]], action="remove", actor=Actor("platform_admin", "anna"))
+    assert [fault.times for fault in project.proxy.faults] == [0, 0, 0, 0], "each was met"
+    assert store.read_all("providers")[0]["is_active"] is False
+    assert store.read_all("model_overrides")[0]["is_enabled"] is False
+    assert store.read_all("budgets") == []
+    assert [(row["action"], row["object_type"]) for row in store.read("audit_log").rows] == [
+        ("change", "providers"), ("change", "model_overrides"), ("change", "budgets"), ("remove", "budgets")
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_audited_is_not_changed(store: SupabaseStore, project: Project) -> None:
+    store.write("providers", [provider()])
+    store.write("budgets", [limited := budget(limit_usd=5.0)])
+    with psycopg.connect(project.db_url) as connection:
+        connection.execute("alter table audit_log add constraint closed check (actor_id is null)")
+    anna = Actor("platform_admin", "anna")
+    with pytest.raises(BadRows, match="closed"):
+        store.change_rows("providers", [{"id": provider()["id"], "is_active": False}], action="change", actor=anna)
+    with pytest.raises(BadRows, match="closed"):
+        store.remove_rows("budgets", [limited["id"]], action="remove", actor=anna)
+    assert store.read_all("providers")[0]["is_active"] is True
+    assert len(store.read_all("budgets")) == 1
