@@ -9,7 +9,7 @@ from analytics.store import Row, now_text, stable_id
 from analytics.store.budgets import start_of
 from flows import render
 from flows.budgets import owner_of, shown
-from flows.commands.options import By, Json, OfTenant, actor_of
+from flows.commands.options import By, Json, OfTenant, Reason, actor_of
 from flows.errors import UsageError
 from flows.settings import load_settings
 from flows.warehouse import open_store
@@ -49,6 +49,7 @@ def set_budget(
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Take the budget away.")] = False,
     by: By = None,
+    reason: Reason = None,
     json: Json = False,
 ) -> None:
     """Set or clear one budget. What was spent in this period stays counted; a limit that is not given stays as it is."""
@@ -58,6 +59,7 @@ def set_budget(
         raise UsageError("--tenant, --user and --agent may not be empty: leave out who is not meant.")
     if clear != (limit_usd is None and requests_per_hour is None):
         raise UsageError("Give --limit-usd, --requests-per-hour or both; or --clear alone.")
+    actor = actor_of(by, reason)
     owner = {"tenant_id": tenant, "user_id": user, "agent_id": agent, "period": period}
     with open_store(load_settings()) as store:
         found = store.select("budgets", owner).items
@@ -66,15 +68,14 @@ def set_budget(
                 f"There is no {period} budget of {owner_of(owner)}; 'scorehouse budgets list' shows those that are there."
             )
         if clear:
-            store.delete("budgets", [found[0]["id"]])
+            store.remove_rows("budgets", [found[0]["id"]], action="clear_budget", actor=actor)
             render.say(f"Cleared: {owner_of(owner)} has no {period} budget any more.")
             return
         now = now_text()
         limits = {"limit_usd": limit_usd, "requests_per_hour": requests_per_hour}
-        kept = ("id", "period_start_at", "created_at")  # what is counted is the engine's to write
-        row = {name: found[0][name] for name in kept} if found else _new(owner, now)
-        row |= owner | {name: value for name, value in limits.items() if value is not None}
-        store.write("budgets", [row | {"is_active": True, "set_by": actor_of(by, None).id, "updated_at": now}])
+        row = {"id": found[0]["id"]} if found else _new(owner, now)  # what is counted is the engine's to write
+        row |= owner | {name: value for name, value in limits.items() if value is not None} | {"is_active": True}
+        store.change_rows("budgets", [row], action="set_budget", actor=actor, at=now)
         (stored,) = store.select("budgets", owner).items
     if json:
         render.show_json(shown(stored, now))
@@ -90,4 +91,4 @@ def set_budget(
 def _new(owner: Mapping[str, str | None], now: str) -> Row:
     start = now if owner["period"] == "total" else start_of(str(owner["period"]), now)
     key = "/".join(f"{name}={value!r}" for name, value in owner.items())
-    return {"id": stable_id("budget", key), "period_start_at": start, "created_at": now}
+    return {"id": stable_id("budget", key), "period_start_at": start}

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from analytics.errors import BadRows
-from analytics.store import new_id, now_text, stable_id
+from analytics.store import Actor, new_id, now_text, stable_id
 from flows import render
 from flows.commands.choosing import OfProvider, OfTier, WithCapability, check_words, matching
-from flows.commands.options import Json
+from flows.commands.options import By, Json, Reason, actor_of
 from flows.commands.rows import ModelKey, find_row, publish, show_row, whose
 from flows.commands.running import run_job
 from flows.errors import UsageError
@@ -138,6 +138,8 @@ def add_model(
     cost_tier: Annotated[str | None, typer.Option(help="free, low, standard or premium; by its price without.")] = None,
     capability: Annotated[list[str] | None, typer.Option(help="It has these capabilities.")] = None,
     active: Annotated[bool, typer.Option("--active/--inactive", help="Benchmark it.")] = True,
+    by: By = None,
+    reason: Reason = None,
 ) -> None:
     """Add a model by hand, where a provider does not list it (an Azure deployment, say)."""
     key, _, name = model.partition("/")
@@ -162,7 +164,7 @@ def add_model(
             "capabilities": dict.fromkeys(capability or (), "admin"), "cost_tier": cost_tier or tier_of(input_price, output_price, thresholds),
             "metadata": {"base_model": base_model} if base_model else {}, "created_at": now, "updated_at": now,
         }  # fmt: skip
-        store.write("models", [row])
+        store.change_rows("models", [row], action="add_model", actor=actor_of(by, reason), at=now)
         if input_price_per_m is not None:
             store.write(
                 "prices",
@@ -189,6 +191,8 @@ def set_model(
     retry_parameters: Annotated[
         bool, typer.Option("--retry-parameters", help="Send again what it once refused ('models show' names it).")
     ] = False,
+    by: By = None,
+    reason: Reason = None,
 ) -> None:
     """Set what you know better than the provider; a sync never overwrites it."""
     if display_name is not None and not display_name.strip():
@@ -206,7 +210,7 @@ def set_model(
             "--capability, --active, --retry-parameters."
         )
     if given:
-        _override(model, given)
+        _override(model, given, actor_of(by, reason))
     if retry_parameters:
         _forget_rejected(model)
 
@@ -220,10 +224,13 @@ def enable_models(
     provider: OfProvider = None,
     cost_tier: OfTier = None,
     capability: WithCapability = None,
+    by: By = None,
+    reason: Reason = None,
     json: Json = False,
 ) -> None:
     """Let routers answer these models again: named ones, all that match, or those of the named that match."""
-    _switch(model, provider, cost_tier, capability, enabled=True, as_json=json)
+    chosen = (model, provider, cost_tier, capability)
+    _switch(*chosen, enabled=True, actor=actor_of(by, reason), as_json=json)
 
 
 @models.command("disable")
@@ -232,10 +239,13 @@ def disable_models(
     provider: OfProvider = None,
     cost_tier: OfTier = None,
     capability: WithCapability = None,
+    by: By = None,
+    reason: Reason = None,
     json: Json = False,
 ) -> None:
     """No router answers these models from now on; they can still be measured."""
-    _switch(model, provider, cost_tier, capability, enabled=False, as_json=json)
+    chosen = (model, provider, cost_tier, capability)
+    _switch(*chosen, enabled=False, actor=actor_of(by, reason), as_json=json)
 
 
 def _switch(
@@ -245,13 +255,13 @@ def _switch(
     capability: str | None,
     *,
     enabled: bool,
+    actor: Actor,
     as_json: bool,
 ) -> None:
     word = "enable" if enabled else "disable"
     if not (named or provider or cost_tier or capability):
         raise UsageError(f"Nothing to {word}: name models, or give --provider, --cost-tier or --capability.")
     settings = load_settings()
-    now = now_text()
     with open_store(settings) as store:
         for key in named or []:
             find_row(store, "catalog", key, "model")
@@ -260,10 +270,8 @@ def _switch(
             row for row in matching(store, provider, cost_tier, capability, columns) if not named or row["id"] in named
         ]
         changed = [row for row in chosen if row["is_enabled"] != enabled]
-        store.write(
-            "model_overrides",
-            [{"model_id": row["model_id"], "is_enabled": enabled, "updated_at": now} for row in changed],
-        )
+        rows = [{"model_id": row["model_id"], "is_enabled": enabled} for row in changed]
+        store.change_rows("model_overrides", rows, action=f"{word}_models", actor=actor)
         publish(settings, store)
     if as_json:
         render.show_json({f"{word}d_count": len(changed), f"models_{word}d": [row["id"] for row in changed]})
@@ -287,12 +295,14 @@ def _forget_rejected(model: str) -> None:
     )
 
 
-def _override(model: str, values: dict[str, Any]) -> None:
+def _override(model: str, values: dict[str, Any], actor: Actor) -> None:
     settings = load_settings()
     with open_store(settings) as store:
         row = find_row(store, "catalog", model, "model")
         try:
-            store.write("model_overrides", [{"model_id": row["model_id"], **values, "updated_at": now_text()}])
+            store.change_rows(
+                "model_overrides", [{"model_id": row["model_id"], **values}], action="set_model", actor=actor
+            )
         except BadRows as error:
             raise UsageError(f"{model} cannot be set so: {error}") from error
         publish(settings, store)

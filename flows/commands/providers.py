@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from analytics.store import Row, now_text, stable_id
+from analytics.store import Actor, Row, now_text, stable_id
 from flows import render
-from flows.commands.options import Json
+from flows.commands.options import By, Json, Reason, actor_of
 from flows.commands.rows import ProviderKey, find_row, publish, show_row
 from flows.errors import UsageError
 from flows.freshness import freshness
@@ -70,6 +70,8 @@ def add_provider(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Not a real provider: its rows never mix with real evidence.")
     ] = False,
+    by: By = None,
+    reason: Reason = None,
     json: Json = False,
 ) -> None:
     """Add a provider. Its key never comes here: it is looked up when a request goes out."""
@@ -109,7 +111,7 @@ def add_provider(
             )
         if row["name"] in taken.values():
             raise UsageError(f"There is a provider called '{row['name']}' already; choose another --display-name.")
-        store.write("providers", [row])
+        store.change_rows("providers", [row], action="add_provider", actor=actor_of(by, reason), at=now)
         publish(settings, store)
         show_row(find_row(store, "provider_registry", provider, "provider"), as_json=json)
     stored = f"'scorehouse keys set {provider}' stores it in Vault; development mode (SCOREHOUSE_DEV=1) reads {variable_name(provider)}"
@@ -135,6 +137,8 @@ def set_provider(
             "--allow-private/--public-only", help="It may be in a private network, or on the public internet alone."
         ),
     ] = None,
+    by: By = None,
+    reason: Reason = None,
 ) -> None:
     """Change what is known of a provider. A key stays bound to the address that it was stored for."""
     values = {
@@ -155,7 +159,8 @@ def set_provider(
         if any(taken["name"] == display_name and taken["key"] != provider for taken in store.read_all("providers")):
             raise UsageError(f"There is a provider called '{display_name}' already; choose another --display-name.")
         spec = _spec_of(row | given)
-        store.write("providers", [row | given | {"updated_at": now_text()}])
+        changed = {"id": row["id"], **given}
+        store.change_rows("providers", [changed], action="set_provider", actor=actor_of(by, reason))
         publish(settings, store)
     moved = origin(spec.base_url) != origin(make_spec(row).base_url)
     key = (
@@ -169,15 +174,15 @@ def set_provider(
 
 
 @providers.command("disable")
-def disable_provider(provider: ProviderKey) -> None:
+def disable_provider(provider: ProviderKey, by: By = None, reason: Reason = None) -> None:
     """Switch a provider off: nothing is sent to it, and its models are unavailable to agents at once."""
-    _switch(provider, active=False)
+    _switch(provider, actor_of(by, reason), active=False)
 
 
 @providers.command("enable")
-def enable_provider(provider: ProviderKey) -> None:
+def enable_provider(provider: ProviderKey, by: By = None, reason: Reason = None) -> None:
     """Switch a provider on again."""
-    _switch(provider, active=True)
+    _switch(provider, actor_of(by, reason), active=True)
 
 
 @providers.command("test")
@@ -215,11 +220,12 @@ def check_providers(
     run_and_show(settings, request, as_json=json)
 
 
-def _switch(provider: str, *, active: bool) -> None:
+def _switch(provider: str, actor: Actor, *, active: bool) -> None:
     settings = load_settings()
     with open_store(settings) as store:
         row = find_row(store, "providers", provider, "provider", by="key")
-        store.write("providers", [{**row, "is_active": active, "updated_at": now_text()}])
+        action = "enable_provider" if active else "disable_provider"
+        store.change_rows("providers", [{"id": row["id"], "is_active": active}], action=action, actor=actor)
         publish(settings, store)
     render.say(f"{provider} is {'enabled' if active else 'disabled; its models are unavailable'}.")
 

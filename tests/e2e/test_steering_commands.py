@@ -171,6 +171,54 @@ def test_what_is_switched_off_is_not_answered_a_second_later(run: Run, ready: Ho
         assert soon(lambda agent=agent, expected=expected: answers(agent) == expected), words  # type: ignore[misc]
 
 
+def test_who_switched_what_off_for_everyone_is_in_the_audit_log(run: Run, ready: House) -> None:
+    """Each change of what tenants' agents may use is one row: who, why, and what it was before; one that changes nothing is none."""
+    by = ("--by", "anna", "--reason", "too slow")
+    budget = ("budgets", "set", "--tenant", "acme", "--user", "ann")
+    for words in (
+        ("models", "disable", MINI, *by), ("models", "disable", MINI, "--by", "bea"), ("models", "enable", MINI, *by),
+        ("models", "set", MINI, "--priority", 70, *by),
+        ("providers", "disable", BOREALIS, *by), ("providers", "disable", BOREALIS, "--by", "bea"),
+        ("providers", "enable", BOREALIS, *by), ("providers", "set", BOREALIS, "--rate-limit-rpm", 60, *by),
+        (*budget, "--limit-usd", 5, *by), (*budget, "--limit-usd", 5, "--by", "bea"), (*budget, "--requests-per-hour", 9, *by),
+        (*budget, "--clear", *by),
+        ("models", "add", f"{AURORA}/by-hand", *by),
+        ("providers", "add", "lan", "--type", "custom", "--base-url", "https://lan.example/v1", *by),
+    ):  # fmt: skip
+        ran = run(*words)
+        assert ran.code == 0, ran.err
+
+    trail = audited(ready)
+    assert {(row["actor_id"], row["actor_role"], row["reason"]) for row in trail} == {
+        ("anna", "platform_admin", "too slow")
+    }
+    budgets = [row for row in trail if row["object_type"] == "budgets"]
+    assert {row["tenant_id"] for row in budgets} == {"acme"}
+
+    def told(name: str, row: Row) -> tuple[str, Any, Any]:
+        return row["action"], *(value and value[name] for value in (row["old_value"], row["new_value"]))
+
+    mini = [row for row in trail if (row["new_value"] or {}).get("model") == MINI]
+    assert [told("is_enabled", row) for row in mini[:2]] == [
+        ("disable_models", None, False),
+        ("enable_models", False, True),
+    ]
+    assert told("priority", mini[2]) == ("set_model", None, 70)
+    borealis = [row for row in trail if (row["old_value"] or {}).get("key") == BOREALIS]
+    assert [told("is_active", row) for row in borealis[:2]] == [
+        ("disable_provider", True, False), ("enable_provider", False, True)
+    ]  # fmt: skip
+    assert told("rate_limit_rpm", borealis[2])[::2] == ("set_provider", 60)
+    assert [told("limit_usd", row) for row in budgets] == [
+        ("set_budget", None, 5.0), ("set_budget", 5.0, 5.0), ("clear_budget", 5.0, None)
+    ]  # fmt: skip
+    assert [told("requests_per_hour", row)[1:] for row in budgets] == [(None, None), (None, 9), (9, None)]
+    assert [told("key", row) for row in trail[-2:]] == [
+        ("add_model", None, f"{AURORA}/by-hand"), ("add_provider", None, "lan")
+    ]  # fmt: skip
+    assert len(trail) == len(mini) + len(borealis) + len(budgets) + 2 == 11
+
+
 def test_the_presets_are_listed_as_such_and_can_be_put_in_force(run: Run, ready: House) -> None:
     rows = {row["name"]: row for row in run("policies", "list", "--json").lines}
     assert set(rows) == {"default", "learned", "cheapest", "fastest", "best", "balanced"}
