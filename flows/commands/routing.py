@@ -16,13 +16,26 @@ if TYPE_CHECKING:
 
 _NO_MODEL = 3
 
+Tools = Annotated[list[str] | None, typer.Option(help="Detect the task by a tool that is called; repeatable.")]
+MaxPrice = Annotated[
+    list[str] | None,
+    typer.Option(metavar="prompt=X,completion=Y", help="At most so many USD per 1M tokens of input, of output."),
+]
+AllowUnknown = Annotated[
+    bool, typer.Option("--allow-unknown", help="A limit on what is unknown of a model lets it pass.")
+]
+IsLogged = Annotated[
+    bool, typer.Option("--log/--no-log", help="Keep the decision, so that 'explain' can tell it again.")
+]
+Session = Annotated[
+    str | None, typer.Option(help="The conversation's id: it stays with one model as long as that costs little.")
+]
+
 
 def route(
     task: Annotated[str | None, typer.Option(help="The task type: code, analysis, summarization, ...")] = None,
     message: Annotated[str | None, typer.Option(help="Without --task: detect it from this message.")] = None,
-    tool: Annotated[
-        list[str] | None, typer.Option(help="Detect the task by a tool that is called; repeatable.")
-    ] = None,
+    tool: Tools = None,
     attachment: Annotated[list[str] | None, typer.Option(help="Detect the task by a MIME type; repeatable.")] = None,
     domain: Annotated[str | None, typer.Option(help="Judge by this domain's benchmarks: math, coding, ...")] = None,
     agent: Annotated[str | None, typer.Option(help="Only models that are enabled for this agent.")] = None,
@@ -35,10 +48,7 @@ def route(
     only: Annotated[list[str] | None, typer.Option(help="Only this provider; repeatable.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Not this provider; repeatable.")] = None,
     max_tier: Annotated[str | None, typer.Option(help="At most free, low, standard or premium.")] = None,
-    max_price: Annotated[
-        list[str] | None,
-        typer.Option(metavar="prompt=X,completion=Y", help="At most so many USD per 1M tokens of input, of output."),
-    ] = None,
+    max_price: MaxPrice = None,
     max_usd_per_query: Annotated[float | None, typer.Option(help="At most so much for one query.")] = None,
     input_tokens: Annotated[int | None, typer.Option(help="Expected input of the query.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="Expected output of the query.")] = None,
@@ -53,46 +63,54 @@ def route(
     policy: Annotated[str | None, typer.Option(help="Rank by this policy instead of the active one.")] = None,
     sort: Annotated[str | None, typer.Option(help="Rank by price, latency, throughput or quality alone.")] = None,
     top: Annotated[int, typer.Option(help="How many models to name, fallbacks included.")] = 3,
-    allow_unknown: Annotated[
-        bool, typer.Option("--allow-unknown", help="A limit on what is unknown of a model lets it pass.")
-    ] = False,
-    log: Annotated[
-        bool, typer.Option("--log/--no-log", help="Keep the decision, so that 'explain' can tell it again.")
-    ] = True,
-    session: Annotated[
-        str | None, typer.Option(help="The conversation's id: it stays with one model as long as that costs little.")
-    ] = None,
+    allow_unknown: AllowUnknown = False,
+    log: IsLogged = True,
+    session: Session = None,
     json: Json = False,
 ) -> None:
     """The best model for a task within limits, with its reasons. Exit 3: no model passes, and what to relax."""
-    from analytics.routing import Lookup, RouteQuery
-    from analytics.routing.records import SORTS
-
-    if sort is not None and sort not in SORTS:
-        raise UsageError(f"--sort '{sort}' is not one of {', '.join(SORTS)}.")
-    try:
-        query = RouteQuery(
-            task=task, message=message, tools=tuple(tool or ()), attachments=tuple(attachment or ()), domain=domain, agent=agent, tenant=tenant,
-            user=user, role=role, policy=policy, need=tuple(need or ()), allow=tuple(allow) if allow else None,
-            deny=tuple(deny or ()), only=tuple(only) if only else None, ignore=tuple(ignore or ()),
-            max_tier=max_tier, max_price=numbers("--max-price", max_price) if max_price else None, max_usd_per_query=max_usd_per_query, input_tokens=input_tokens,  # type: ignore[arg-type]  # checked inside
-            output_tokens=output_tokens, min_context=min_context, max_ttft_p95_ms=max_ttft_p95_ms, max_latency_p95_ms=max_latency_p95_ms,
-            min_tps=min_tps, max_failure_rate=max_failure_rate, min_quality=min_quality, min_samples=min_samples, max_age_s=max_age, sort=sort, top=top,  # type: ignore[arg-type]
-            allow_unknown=allow_unknown, session=session,
-        )  # fmt: skip
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    settings = load_settings()
-    with Lookup.open(settings.home.path, watch=False, log=log) as lookup:
-        answer = lookup.route(query) if session is None else _in_session(settings, lookup, query)
-    if lookup.log is not None and lookup.log.problem is not None:
-        render.say(f"{lookup.log.problem}.")
+    query = _query(
+        task=task, message=message, tools=tool, attachments=attachment, domain=domain, agent=agent, tenant=tenant, user=user, role=role,
+        policy=policy, need=need, allow=allow, deny=deny, only=only, ignore=ignore, max_tier=max_tier, max_price=max_price,
+        max_usd_per_query=max_usd_per_query, input_tokens=input_tokens, output_tokens=output_tokens, min_context=min_context,
+        max_ttft_p95_ms=max_ttft_p95_ms, max_latency_p95_ms=max_latency_p95_ms, min_tps=min_tps, max_failure_rate=max_failure_rate,
+        min_quality=min_quality, min_samples=min_samples, max_age_s=max_age, sort=sort, top=top, allow_unknown=allow_unknown, session=session,
+    )  # fmt: skip
+    answer = _answered(load_settings(), query, is_logged=log)
     if json:
         render.show_json(answer.to_dict())
     else:
         show_answer(answer, is_logged=log)
     if answer.source == "none":
         raise typer.Exit(_NO_MODEL)
+
+
+def _query(**given: Any) -> "RouteQuery":
+    """The question that the options ask; an option that was not given, or a list without words, asks nothing. Raises UsageError."""
+    from analytics.routing import RouteQuery
+    from analytics.routing.records import SORTS
+
+    if given["sort"] is not None and given["sort"] not in SORTS:
+        raise UsageError(f"--sort '{given['sort']}' is not one of {', '.join(SORTS)}.")
+    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None and value != []}
+    if "max_price" in said:
+        said["max_price"] = numbers("--max-price", said["max_price"])
+    said |= {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
+    try:
+        return RouteQuery(**said)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _answered(settings: Settings, query: "RouteQuery", *, is_logged: bool) -> "RouteAnswer":
+    """The answer from what is published now; why it could not be logged goes to stderr."""
+    from analytics.routing import Lookup
+
+    with Lookup.open(settings.home.path, watch=False, log=is_logged) as lookup:
+        answer = lookup.route(query) if query.session is None else _in_session(settings, lookup, query)
+    if lookup.log is not None and lookup.log.problem is not None:
+        render.say(f"{lookup.log.problem}.")
+    return answer
 
 
 def _in_session(settings: Settings, lookup: "Lookup", query: "RouteQuery") -> "RouteAnswer":
