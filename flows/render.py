@@ -24,6 +24,7 @@ class Terminal(Console):
     """rich's console, but that a reader who leaves is the caller's to judge: rich would end the program."""
 
     def on_broken_pipe(self) -> None:
+        """Raises BrokenPipeError to the caller, who then decides how the program ends."""
         raise BrokenPipeError
 
 

@@ -168,30 +168,37 @@ class Home:
 
     @property
     def store(self) -> Path:
+        """The SQLite file of an installation without Supabase."""
         return self.path / "store.sqlite"
 
     @property
     def spool(self) -> Path:
+        """The folder of what has not landed in the store yet: measured results, logged decisions."""
         return self.path / "spool"
 
     @property
     def lake(self) -> Path:
+        """The folder of Parquet files that were extracted from the store."""
         return self.path / "lake"
 
     @property
     def scoring(self) -> Path:
+        """The folder of published scoring snapshots, from which lookups answer."""
         return self.path / "scoring"
 
     @property
     def configuration(self) -> Path:
+        """The folder of published configuration snapshots: catalog, agents and policies, as lookups read them."""
         return self.path / "configuration"
 
     @property
     def workloads(self) -> Path:
+        """The folder of the user's own workloads and gold questions."""
         return self.path / "workloads"
 
     @property
     def logs(self) -> Path:
+        """The folder of the log files."""
         return self.path / "logs"
 
 
