@@ -129,20 +129,24 @@ class Why:
 
     @property
     def parts(self) -> tuple[Part, ...]:
+        """The terms that the model's score is the sum of, weights and values on 0..1."""
         return (self._said or self._told()).parts
 
     @property
     def evidence(self) -> Evidence | None:
+        """The samples, mean and interval (quality, 0..1) behind the model; None: there is none."""
         return (self._said or self._told()).evidence
 
     @property
     def rejected(self) -> Mapping[str, int]:
+        """How many models of the catalog failed, by the first limit that each failed."""
         if self._rejected is None:
             self._rejected = rejections(Steps(self._asked))
         return self._rejected
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
+        """Code (None: nothing unusual) and sentence of each reason, the one that decided first."""
         if self._reasons is None:
             detected = explain.detected(self._asked)
             decided: list[Reason] = [] if self._of_session is None else [self._of_session]
@@ -177,6 +181,7 @@ class WhyNothing:
 
     @cached_property
     def reasons(self) -> tuple[Reason, ...]:
+        """Code and sentence of why nothing fits, then of each limit whose relaxing would help."""
         asked, agent = self._asked, self._asked.query.agent
         code = "agent_unknown" if agent is not None and agent not in asked.board.catalog.agents else "nothing_fits"
         said: list[Reason] = [(code, explain.nothing_fits(asked, self.rejected))]

@@ -75,6 +75,7 @@ class Asked:
         return boards.cost(self.board, self.query, model)
 
     def costs(self, models: Positions) -> Floats:
+        """USD per query of some models by its token counts, else per 1M tokens; NaN where a price is unknown."""
         return boards.costs(self.board, self.query, models)
 
     def values(self, models: Positions) -> Values:

@@ -156,10 +156,12 @@ class Board:
 
     @cached_property
     def zones(self) -> PriceZones:
+        """The index for limits on what a query costs (USD), by both prices (USD per 1M tokens)."""
         return PriceZones(self.catalog.price_in, self.catalog.price_out)
 
     @cached_property
     def layout(self) -> Layout:
+        """Which sets the table of an order's first models holds, and in which row."""
         return Layout(self)
 
     @cached_property
@@ -257,6 +259,7 @@ class Board:
 
     @cached_property
     def single_values(self) -> tuple[NDArray[np.float32], ...]:
+        """The same four columns on 0..1 as 32-bit floats, half the memory for what is scored of all models."""
         return tuple(value.astype(np.float32) for value in self.values)
 
     def figures(self, sort: Sort, models: Positions | slice, quality: Floats, costs: Floats) -> Floats:

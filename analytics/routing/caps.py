@@ -40,10 +40,12 @@ class Vote(Protocol):
     """Who gave an opinion; those without a name are one user of their tenant, those without a tenant one tenant."""
 
     @property
-    def tenant(self) -> str | None: ...
+    def tenant(self) -> str | None:
+        """The tenant's id; None: given by nobody's tenant."""
 
     @property
-    def user(self) -> str | None: ...
+    def user(self) -> str | None:
+        """The user's id within the tenant; None: not said."""
 
 
 _Vote = TypeVar("_Vote", bound=Vote)

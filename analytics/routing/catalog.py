@@ -199,7 +199,7 @@ def _catalog(reader: Reader, models: pa.Table) -> Catalog:
         raise reader.unreadable("column model_type has empty cells")
     price_in, price_out = floats(models, "pricing_input"), floats(models, "pricing_output")
     capabilities, none = _capabilities(models)
-    allowed = reader.table("allowed_models", ("tenant_id", "role", "model"), optional=True)
+    allowed = reader.table("allowed_models", ("tenant_id", "role", "model"))
     meta = reader.meta
     return Catalog(
         names=names,
@@ -292,7 +292,7 @@ def _task_domains(table: pa.Table) -> dict[str, tuple[str, ...]]:
 
 
 def _tasks(reader: Reader) -> TaskTable:
-    table = reader.table("task_types", ("task_type", "source", "pattern"), optional=True)
+    table = reader.table("task_types", ("task_type", "source", "pattern"))
     try:
         return decode_tasks(table.to_pylist())
     except (ValueError, AttributeError) as error:
@@ -303,7 +303,7 @@ def _policies(reader: Reader) -> Policies:
     """The table of policies, and before it the manifest's weights by name, as older snapshots have them."""
     named = reader.meta("policies", {}, is_object)
     columns = ("tenant_id", "agent", "user_id", "name", "version", "rules", "is_active")
-    table = reader.table("policies", columns, optional=True)
+    table = reader.table("policies", columns)
     for name in ("tenant_id", "agent", "user_id", "name", "rules"):
         text_type(table, name)
     table = table.set_column(columns.index("is_active"), "is_active", booleans(table, "is_active"))

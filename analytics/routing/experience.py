@@ -73,10 +73,12 @@ class View:
 
     @cached_property
     def by_quality(self) -> Thresholds:
+        """The index for limits on quality (0..1), over the models of which there is experience."""
         return Thresholds(self.quality[1:], self.models, len(self.row))
 
     @cached_property
     def by_n(self) -> Thresholds:
+        """The index for limits on the number of samples, over the models of which there is experience."""
         return Thresholds(self.n[1:], self.models, len(self.row))
 
 

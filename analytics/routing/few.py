@@ -86,6 +86,7 @@ class Few:
 
     @property
     def provider(self) -> "NDArray[np.int32]":
+        """The code of each model's provider, as the catalog numbers them; parallel to `models`."""
         if self._provider is None:
             self._provider = self._board.catalog.provider_code[self.models]
         return self._provider

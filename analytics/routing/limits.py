@@ -235,6 +235,7 @@ class Steps:
 
     @cached_property
     def limits(self) -> list[tuple[str, Words]]:
+        """The field of each limit that was asked, in their order, and the set of models that pass it."""
         return [(field, LIMITS[field].passing(self.asked, value)) for field, value in self.asked.limits]
 
 

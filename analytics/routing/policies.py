@@ -69,6 +69,7 @@ class Policy:
 
     @cached_property
     def key(self) -> tuple[str | None, ...]:
+        """Name and owner, by which two policies of the same name are told apart."""
         return (self.name, *self.owner)
 
 
@@ -293,14 +294,17 @@ def reach(policy: Policy, n: Floats, se: Floats, delta: float) -> Floats:
 
 
 def latency_value(latency_ms: Floats) -> Floats:
+    """Latencies (ms) as values on 0..1: 1 at 0 ms, a half at 2,000 ms, 0 where it is unknown."""
     return _earned(HALF_LATENCY_MS / (HALF_LATENCY_MS + latency_ms))
 
 
 def cost_value(usd_per_m: Floats) -> Floats:
+    """Prices (USD per 1M tokens) as values on 0..1: 1 for nothing, a half at 1 USD, 0 where it is unknown."""
     return _earned(HALF_USD_PER_M / (HALF_USD_PER_M + usd_per_m))
 
 
 def reliability_value(failure_rate: Floats) -> Floats:
+    """Shares of requests that fail (0..1) as values on 0..1: 1 where none fails, 0 where it is unknown."""
     return _earned(1 - failure_rate)
 
 

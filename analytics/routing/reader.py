@@ -30,6 +30,7 @@ class Reader:
         self._path = home / published.snapshot_id
 
     def unreadable(self, detail: str) -> SnapshotUnreadable:
+        """The error for this snapshot, for the caller to raise; `detail` says what is wrong with it."""
         return SnapshotUnreadable("corrupt", self._path, detail)
 
     @contextmanager
@@ -42,13 +43,11 @@ class Reader:
                 f"a column is not of the agreed type ({' '.join(str(error).split())[:200]})"
             ) from error
 
-    def table(
-        self, name: str, columns: Sequence[str], *, further: Sequence[str] = (), optional: bool = False
-    ) -> pa.Table:
-        """The agreed columns of one table, the `further` ones if any of them is there; without rows if it is `optional` and not there."""
+    def table(self, name: str, columns: Sequence[str], *, further: Sequence[str] = ()) -> pa.Table:
+        """The agreed columns of one table, and the `further` ones if any of them is there. A table that is not there is the
+        snapshot's fault, though it might have been empty: without its rows the lookup would take everything for allowed.
+        """
         if name not in self._published.tables:
-            if optional:
-                return pa.table({column: pa.array([], pa.string()) for column in columns})
             raise self.unreadable(f"it has no table {name}")
         table = self._published.tables[name]
         if any(column in table.column_names for column in further):
@@ -59,12 +58,14 @@ class Reader:
         return table.select(list(columns)).combine_chunks()
 
     def meta(self, name: str, default: Any, is_right: Callable[[Any], bool]) -> Any:
+        """A value of the manifest, or `default` where it is missing. Raises SnapshotUnreadable unless it `is_right`."""
         value = self._published.meta.get(name, default)
         if not is_right(value):
             raise self.unreadable(f"the manifest's {name} makes no sense: {value!r}")
         return value
 
     def time(self, name: str) -> datetime:
+        """A moment of the manifest, aware and in UTC; without a zone it is taken for UTC. Raises SnapshotUnreadable."""
         text = self.meta(name, None, lambda value: isinstance(value, str))
         try:
             time = datetime.fromisoformat(text)
@@ -73,6 +74,7 @@ class Reader:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
     def texts(self, table: pa.Table, name: str) -> list[str]:
+        """A column of texts as a list, one for each row. Raises SnapshotUnreadable for an empty cell."""
         column = cast(table, name, text_type(table, name))
         if column.null_count:
             raise self.unreadable(f"column {name} has empty cells")
@@ -111,6 +113,7 @@ def booleans(table: pa.Table, name: str) -> pa.Array:
 
 
 def mask(column: pa.Array) -> Mask:
+    """A column of true and false without nulls as an array, one element for each row."""
     values: Mask = column.to_numpy(zero_copy_only=False)
     return values
 

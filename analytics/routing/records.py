@@ -242,15 +242,20 @@ class Explanation(Protocol):
     """Why an answer is what it is; each part is worked out when it is asked for, and kept."""
 
     @property
-    def parts(self) -> tuple[Part, ...]: ...
+    def parts(self) -> tuple[Part, ...]:
+        """The terms that the score is the sum of, weights and values on 0..1; () without a model."""
+
     @property
-    def evidence(self) -> Evidence | None: ...
+    def evidence(self) -> Evidence | None:
+        """The samples, mean and interval (quality, 0..1) behind the model; None: there is none."""
+
     @property
     def reasons(self) -> tuple[tuple[str | None, str], ...]:
         """Code (None: nothing unusual) and sentence (empty: said already)."""
 
     @property
-    def rejected(self) -> Mapping[str, int]: ...
+    def rejected(self) -> Mapping[str, int]:
+        """How many models of the catalog failed, by the first limit that each failed."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)  # not frozen: that would cost a tenth of the time of an answer
