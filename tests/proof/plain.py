@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 Row = dict[str, Any]
+_Thing = TypeVar("_Thing")
 Z = 1.959963984540054
 GROWTH = 1.01 / 0.99
 WINDOWS = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24, "all": None}
@@ -287,8 +288,8 @@ def both(row: Row) -> int | None:
     )
 
 
-def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
-    groups: dict[Any, list[Row]] = defaultdict(list)
+def grouped(rows: Iterable[_Thing], key: Callable[[_Thing], Any]) -> dict[Any, list[_Thing]]:
+    groups: dict[Any, list[_Thing]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
     return groups

@@ -1,12 +1,12 @@
 """The tables by hour and day once more, slowly and obviously, over raw rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from proof.plain import Row, World, both, counted, grouped, hour_of, mean, rounded, time_of
-from proof.plain_votes import votes
+from proof.plain import Row, World, Z, both, counted, grouped, hour_of, mean, rounded, time_of, wilson
+from proof.plain_votes import Caps, experience, votes
 
 
 def errors_of(group: Sequence[Row]) -> int:
@@ -146,3 +146,68 @@ def model_performance_history(world: World, kind: bool) -> dict[tuple[str, str |
             "rating_count": len(said) if key[1] is None else None,
         }  # fmt: skip
     return found
+
+
+OPERATIONAL = (
+    "failure_rate",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "ttft_p50_ms",
+    "ttft_p95_ms",
+    "tps_mean",
+    "cost_per_query",
+)
+LEARNED = {name: name for name in ("learned_quality", "learned_se", "learned_n", "own_share")} | {
+    "learned_basis": "basis"
+}
+
+
+def routing_scores(
+    world: World, kind: bool, caps: Caps, metrics: Mapping[Any, Row], learned: Mapping[Any, Row]
+) -> dict[tuple[Any, ...], Row]:
+    """By model, scope, task, tenant and agent, out of what is known by window (`metrics`) and what was learned."""
+    found: dict[Any, Row] = {}
+    for (model, task, *who), row in experience(world, kind, caps).items():
+        said, marked = row["rating_n"], row["graded"]
+        if task is None:
+            quality, n = ((row["rating_mean"] or 0) * said + row["correct"]) / (said + marked), said + marked
+            evidence = "mixed" if said and marked else "feedback" if said else "benchmark"
+        else:
+            quality, n, evidence = (
+                (row["rating_mean"], said, "feedback") if said else (row["accuracy"], marked, "benchmark")
+            )
+        scope = "overall" if task is None else "task"
+        used = 0 if scope == "overall" and who == [None, None] else None
+        found[model, scope, task, *who] = scored(quality, n, evidence, used, row["last_seen"])
+    for (model, domain, window), row in metrics.items():
+        if window == "all" and domain is not None and row["graded"]:
+            figures = scored(row["accuracy"], row["graded"], "benchmark", row["usage_count"], row["last_updated"])
+            found[model, "domain", domain, None, None] = figures
+        elif window == "all" and domain is None:
+            of_model = found.setdefault((model, "overall", None, None, None), scored(None, 0, None, None, None))
+            seen = {row["last_updated"], of_model["last_seen"]} - {None}
+            of_model |= {"usage_count": row["usage_count"], "last_seen": max(seen)}
+            days = next((days for days in (7, 30, 90) if (model, None, f"{days}d") in metrics), None)
+            recent = metrics.get((model, None, f"{days}d"))
+            if recent is not None:
+                of_model |= {"window_days": days, "requests": recent["usage_count"]} | {
+                    name: recent[name] for name in OPERATIONAL
+                }
+    for (model, task, *who), row in learned.items():
+        key = (model, "overall" if task is None else "task", task, *who)
+        reach = Z * row["learned_se"]
+        found.setdefault(key, scored(None, 0, None, None, None)).update(
+            {name: row[told] for name, told in LEARNED.items()},
+            learned_low=max(0.0, row["learned_quality"] - reach), learned_high=min(1.0, row["learned_quality"] + reach),
+        )  # fmt: skip
+    return found
+
+
+def scored(quality: Any, n: int, evidence: str | None, usage_count: int | None, last_seen: datetime | None) -> Row:
+    """The columns of a mean of n shares; the others empty."""
+    low, high = wilson(quality, n)
+    return {
+        **dict.fromkeys((*LEARNED, "learned_low", "learned_high", "window_days", "requests", *OPERATIONAL)),
+        "quality": quality, "quality_n": n, "quality_se": None if low is None or high is None else (high - low) / 2 / Z,
+        "quality_low": low, "quality_high": high, "evidence": evidence, "usage_count": usage_count, "last_seen": last_seen,
+    }  # fmt: skip
