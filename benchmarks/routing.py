@@ -38,6 +38,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
+from analytics.scoring.configuration import FURTHER
 
 TASKS = [f"task-{number:02}" for number in range(50)]
 DOMAINS = [f"domain-{number}" for number in range(8)]
@@ -96,6 +97,7 @@ def make_home(home: Path, size: int, rng: np.random.Generator) -> None:
     }
     tasks = {"task_type": TASKS, "domain": [DOMAINS[number % len(DOMAINS)] for number in range(len(TASKS))]}
     tables = {"models": pa.table(models), "agent_models": pa.table(agents), "task_domains": pa.table(tasks)}
+    tables |= {name: schema.empty_table() for name, schema in FURTHER.items()}
     publish(home / "configuration", "c1", tables, default_model=str(keys[0]), tie_delta=0.01, stale_after_s=86_400)
     publish_scores(home, "s1", keys, (owner, used), rng)
 

@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from analytics.lake import DIMENSIONS, EVENTS, to_arrow
 from analytics.routing import Lookup, RouteQuery
 from analytics.routing.policies import PRESETS, cost_value
+from analytics.scoring.configuration import FURTHER
 from analytics.scoring.publish import publish
 from analytics.scoring.tables import compute
 
@@ -228,6 +229,7 @@ def _configuration(world: World) -> dict[str, pa.Table]:
     nobody |= {"is_enabled": pa.array([], pa.bool_()), "priority_override": pa.array([], pa.int64())}
     pairs = {name: pa.array([], pa.string()) for name in ("task_type", "domain")}
     return {
+        **{name: schema.empty_table() for name, schema in FURTHER.items()},
         "models": pa.table(models),
         "agent_models": pa.table(nobody),
         "task_domains": pa.table(pairs),

@@ -51,8 +51,8 @@ _AGENT_MODELS = pa.schema(
 )
 _SET_FOR_AGENTS = ("agent_id", "model_id", "tenant_id", "is_enabled", "priority_override")
 _TASK_DOMAINS = pa.schema([("task_type", pa.string()), ("domain", pa.string())])
-# What the lookup reads beside these where it is there (absent: the presets serve, nobody is restricted).
-_FURTHER = {
+# What the lookup reads beside these (empty: the presets serve, nobody is restricted).
+FURTHER = {
     "policies": pa.schema(
         [
             *((name, pa.string()) for name in ("tenant_id", "agent", "user_id", "name")),
@@ -130,13 +130,14 @@ def _tables(
 
 
 def _further(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, pa.Table]:
-    unknown = sorted(set(rows) - set(_FURTHER))
+    unknown = sorted(set(rows) - set(FURTHER))
     if unknown:
-        raise ValueError(f"the configuration has no table {unknown[0]}; it has {', '.join(_FURTHER)}")
+        raise ValueError(f"the configuration has no table {unknown[0]}; it has {', '.join(FURTHER)}")
     return {
-        name: pa.Table.from_pylist([{key: row.get(key) for key in schema.names} for row in rows[name]], schema=schema)
-        for name, schema in _FURTHER.items()
-        if rows.get(name)
+        name: pa.Table.from_pylist(
+            [{key: row.get(key) for key in schema.names} for row in rows.get(name, ())], schema=schema
+        )
+        for name, schema in FURTHER.items()
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from routing.publishing import point, publish
-from routing.worlds import AS_OF, NOW_S, configure, model, score, scored
+from routing.worlds import AS_OF, NOW_S, configure, further, model, score, scored
 
 from analytics.routing import Lookup, RouteQuery
 
@@ -86,6 +86,7 @@ def test_the_best_of_so_many_models_is_found_at_once(tmp_path: Path, size: int) 
     nobody |= {"is_enabled": pa.array([], pa.bool_()), "priority_override": pa.array([], pa.int64())}
     tasks = {"task_type": ["code"], "domain": ["coding"]}
     configuration = {"models": pa.table(models), "agent_models": pa.table(nobody), "task_domains": pa.table(tasks)}
+    configuration |= further()
     about = {
         "kind": "configuration",
         "default_model": keys[0],

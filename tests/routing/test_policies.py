@@ -219,6 +219,17 @@ class TestWhoMayUseWhat:
         answer = Lookup.open(tmp_path, watch=False).route(RouteQuery(tenant="acme"))
         assert (answer.model, answer.rejected) == (None, {"tenant": 1})
 
+    @pytest.mark.parametrize("table", ["allowed_models", "policies", "task_types"])
+    def test_a_configuration_that_lost_a_table_does_not_pass_for_one_without_limits(
+        self, tmp_path: Path, table: str
+    ) -> None:
+        manifest = configure(tmp_path, [CHEAP, FAST], allowed=ALLOWED, default_model="c/fast") / "manifest.json"
+        manifest.write_text(manifest.read_text().replace(f'"{table}"', f'"{table[:-1]}r"'))
+        scored(tmp_path, SCORES)
+        answer = Lookup.open(tmp_path, watch=False).route(RouteQuery(tenant="acme"))
+        assert (answer.model, answer.source) == (None, "none")
+        assert f"it has no table {table}" in " ".join(answer.reasons)
+
 
 def test_the_price_may_be_limited_as_openrouter_says_it(tmp_path: Path) -> None:
     lookup = opened(tmp_path)

@@ -142,6 +142,23 @@ def accuracy(key: str, domain: str, quality: float, n: int, **changes: Any) -> R
     return score(key, quality, n, **{"scope": "domain", "task_type": domain} | changes)
 
 
+def further(
+    allowed: Iterable[tuple[str | None, str | None, str | None]] = (),
+    stored: Sequence[Row] = (),
+    words: Sequence[tuple[str, str, str]] = (),
+) -> dict[str, pa.Table]:
+    """The tables of a configuration that may be empty: without rows nobody is restricted, and the presets serve."""
+    return {
+        "allowed_models": pa.Table.from_pylist(
+            [{"tenant_id": tenant, "role": role, "model": key} for tenant, role, key in allowed], _ALLOWED
+        ),
+        "policies": pa.Table.from_pylist(list(stored), _POLICIES),
+        "task_types": pa.Table.from_pylist(
+            [{"task_type": task, "source": source, "pattern": pattern} for task, source, pattern in words], _WORDS
+        ),
+    }
+
+
 def configure(
     home: Path,
     models: Sequence[Row],
@@ -159,17 +176,8 @@ def configure(
         "models": pa.Table.from_pylist(list(models), _MODELS),
         "agent_models": pa.Table.from_pylist(list(agents), _AGENTS),
         "task_domains": pa.Table.from_pylist(pairs, _TASKS),
+        **further(allowed, stored, words),
     }
-    further = {
-        "allowed_models": pa.Table.from_pylist(
-            [{"tenant_id": tenant, "role": role, "model": key} for tenant, role, key in allowed], _ALLOWED
-        ),
-        "policies": pa.Table.from_pylist(list(stored), _POLICIES),
-        "task_types": pa.Table.from_pylist(
-            [{"task_type": task, "source": source, "pattern": pattern} for task, source, pattern in words], _WORDS
-        ),
-    }
-    tables |= {name: table for name, table in further.items() if table.num_rows}
     return publish(
         home / "configuration", f"c{next(_names)}", tables, **(dict(META) | {"kind": "configuration"} | meta)
     )
