@@ -11,7 +11,7 @@ demo: .venv/.installed  ## the main job on simulated providers: sync, measure, s
 	@$(BIN)/scorehouse demo
 
 test: .venv/.installed  ## the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not alone"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not alone" --durations=20
 	@$(BIN)/python -m pytest -m "alone and not soak"
 
 check: .venv/.installed  ## lint, types, import floors, SQL
