@@ -229,7 +229,8 @@ def skewness(values: Sequence[float]) -> float | None:
     centre = math.fsum(middles) / len(middles)
     second = math.fsum((value - centre) ** 2 for value in middles) / len(middles)
     third = math.fsum((value - centre) ** 3 for value in middles) / len(middles)
-    return float(third / second**1.5)
+    scale = second**1.5
+    return float(third / scale) if scale else None  # of values so near 0 that nothing is left of their squares
 
 
 def figures(measure: str, group: Sequence[Row]) -> Row:

@@ -112,7 +112,12 @@ def far(surprise: float, variance: float, about: float, above: float, below: flo
 
 
 class Learning:
-    """All of one world's evidence; `rows` is `learned_experience`, by model, task, tenant and agent."""
+    """All of one world's evidence, and what it is worth.
+
+    With sums of whole numbers, like the SQL's, what is learned is the same but for the order of a few operations on floating-point numbers, so
+    that 1e-9 is ample. As they are, one term of a sum is off by half a step: by 0.5e-9 or less in sums of precisions,
+    noise and shares, but by half a millionth of a vote in the levels, which is 0.5 / (what the cell's votes still weigh) of quality.
+    """
 
     def __init__(self, world: World, kind: bool, caps: Caps, half_life: float, add: Add = in_steps) -> None:
         listed = {row["id"]: row.get("priority") for row in world["catalog"] if row["is_simulated"] == kind}
@@ -128,10 +133,10 @@ class Learning:
             for model, group in grouped([*self.rated], lambda cell: cell[0]).items()
         }
         self.spreads: dict[str, float] = {}
+        self.pairs: dict[str, list[tuple[float, float]]] = {kind: [] for kind in USUAL}
         self._measure()
         self.above = self.below = 0.025
         self._find_specialities()
-        self.rows: dict[Any, Row] = {}
 
     def others(self, row: Row, part: str) -> Ratings:
         """What everyone hears at the cell of a vote, without what is of its tenant, or of its agent."""
@@ -145,7 +150,7 @@ class Learning:
         both = self.add((p * d * t for (p, d, _), t in zip(models, trust, strict=True)), 10**12)
         own = self.add((p * p * t for (p, _, _), t in zip(models, trust, strict=True)), 10**12)
         self.slope = min(1.0, max(0.0, (both + 0.05) / (own + 0.05)))
-        pairs: dict[str, list[tuple[float, float]]] = {kind: [] for kind in USUAL}
+        pairs = self.pairs
         pairs["of_models"] = [((d - self.slope * p) ** 2, sampling) for p, d, sampling in models]
         for cell, rated in self.rated.items():
             if cell[1] is not None and cell in self.graded:
@@ -213,7 +218,7 @@ class Learning:
                 "overall",
                 sum(row["key"] == model for row in self.heard.everyone),
                 self.graded_n((model, None)),
-                is_special=False,
+                special=0.0,
             )
         return found
 
@@ -237,7 +242,7 @@ class Learning:
             broad = broad.above(moved).loosened(more)
         base = 1 / (self.spreads["of_models"] + self.spreads["of_tasks"])
         n = 0 if rated is None else rated.ratings.n
-        return Everyone(base, broad, basis, own, "ratings", n, self.graded_n(cell), is_special=up + down > 0.5)
+        return Everyone(base, broad, basis, own, "ratings", n, self.graded_n(cell), special=up + down)
 
 
 @dataclass(frozen=True)
@@ -251,7 +256,7 @@ class Everyone:
     own_basis: str
     n: int
     graded: int
-    is_special: bool
+    special: float  # how likely it is a speciality
 
 
 def learned_experience(known: Learning) -> dict[tuple[str, str | None, str | None, str | None], Row]:
