@@ -120,6 +120,12 @@ BAD_DAYS: dict[str, dict[str, list[Row]]] = {
     "late rows": {"benchmark_results": [result(n, created_at=at(AS_OF - timedelta(days=89 * n))) for n in range(3)]},
     "rows to come": {"benchmark_results": [result(1), result(2, created_at=at(AS_OF + timedelta(hours=1)))]},
     "unknown model": {"request_events": [live(1, model="who", provider="x"), live(2, model="who")]},
+    "graded and never rated": {
+        "benchmark_results": [
+            result(n, benchmark_id="q", correct=n > 0, domain=("coding", "sports", "math")[n % 3], model=("acme/small", "acme/big")[n % 2])
+            for n in range(9)
+        ]
+    },
     "duplicates": {"feedback_events": [vote(n, message_id="m", rating=n / 3) for n in range(3)]},
     "ratings that are none": {"feedback_events": [vote(n, rating=rating) for n, rating in enumerate(STRANGE)]},
     "a deleted run": {
@@ -136,6 +142,28 @@ def test_a_bad_day_has_defined_results_and_the_same_bytes(tmp_path: Path, day: s
     report = house.feed(**BAD_DAYS[day])
     house.agree(report)
     assert score(house.lake, tmp_path / "again", AS_OF).snapshots == report.snapshots
+
+
+def test_what_a_store_put_back_gives_again_counts_once(tmp_path: Path) -> None:
+    """It lost the last half of what it had, which the lake keeps, has the first half still, and more that is new."""
+    dice, house = random.Random(6), House(tmp_path)
+    came = {
+        "benchmark_results": results(dice, 30, 0, AS_OF),
+        "request_events": requests(dice, 20, 0, AS_OF),
+        "feedback_events": opinions(dice, 20, 0, AS_OF),
+    }
+    house.feed(**came)
+    new = {
+        "benchmark_results": results(dice, 10, 1000, AS_OF),
+        "request_events": requests(dice, 10, 1000, AS_OF),
+        "feedback_events": opinions(dice, 10, 1000, AS_OF),
+    }
+    house.store.rows = {table: rows[: len(rows) // 2] for table, rows in came.items()}
+    house.store.age += 1
+    report = house.feed(**new)
+    assert report.rows_absorbed == 20  # requests of both sorts; the lake has the others
+    house.store.rows = {table: [*rows, *new[table]] for table, rows in came.items()}
+    house.agree(report)
 
 
 def test_a_refresh_of_late_and_reordered_rows_is_a_rebuild(tmp_path: Path) -> None:
