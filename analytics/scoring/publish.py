@@ -1,7 +1,7 @@
 """Publication: an immutable directory of tables, whole and verified before a pointer names it.
 
-Write into a draft directory, fsync each file and the directory, rename it, fsync its parent, read it back with the
-lookup's own reader, then replace the pointer file. A reader that has opened the old snapshot keeps it for a grace period.
+Write into a draft directory, fsync each file and the directory, rename it, fsync its parent, read it back, then replace the
+pointer file. A reader that has opened the old snapshot keeps it for a grace period.
 
 A table may be given in parts (a day each) that say what they are made of. A part that the snapshot in force already has is not made again:
 its file gets another name in the new snapshot's directory. A few of these are hashed each time, in turn, so that one that is damaged is made
@@ -9,22 +9,23 @@ anew before long.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
 from analytics.durable import make_directory, replace_file, sync_directory, sync_file
-from analytics.routing.published import MANIFEST, SnapshotUnreadable, decode, read_pointer, read_snapshot
+from analytics.routing.published import MANIFEST, SnapshotUnreadable, read_pointer, read_snapshot
 from analytics.routing.seal import seal, unseal
 
 KEPT = 3  # snapshots that stay whatever their age, and one that is younger than
@@ -34,6 +35,7 @@ _SNAPSHOT = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(-\d+)?")
 _DRAFT = ".draft-"
 _HASHED = 4  # parts of a table that are hashed again when they are taken over
 _PLAIN = 1 << 20  # bytes of a table above which compressing it takes longer than all that is computed
+_ROW_GROUP = 16_384  # rows of such a table that are decoded at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A file of a snapshot: its entry, and its bytes, or the path at which they are already."""
+    """A file of the draft: its entry in the manifest, and whether it was written just now."""
 
     entry: dict[str, Any]
-    data: bytes | None = field(default=None, repr=False)
-    path: Path | None = None
+    is_new: bool = True
 
 
 Given: TypeAlias = pa.Table | Parts
@@ -67,12 +68,16 @@ def publish(root: Path, tables: Mapping[str, Given], meta: Mapping[str, Any], po
     with FileLock(root / ".publish.lock"):
         _remove_drafts(root)
         before = _Before(root, current(root, pointer))
-        pieces = {name: _pieces(name, tables[name], before) for name in sorted(tables)}
+        draft = root / f"{_DRAFT}next"
+        pieces = _drafted(draft, tables, before)
         wanted = _snapshot_id(pieces, meta)
         snapshot_id = _unused_id(root, wanted)
-        if not (root / snapshot_id).exists():
+        if (root / snapshot_id).exists():
+            shutil.rmtree(draft)
+        else:
             if snapshot_id != wanted:  # what stood there is damaged: nothing is taken over
-                pieces = {name: _pieces(name, tables[name], _Before(root, None)) for name in sorted(tables)}
+                shutil.rmtree(draft)
+                pieces = _drafted(draft, tables, _Before(root, None))
             manifest = {
                 **meta,
                 "snapshot_id": snapshot_id,
@@ -80,7 +85,10 @@ def publish(root: Path, tables: Mapping[str, Given], meta: Mapping[str, Any], po
                 "turn": before.turn + 1,
                 "tables": {name: _entry(tables[name], found) for name, found in pieces.items()},
             }
-            _write_whole(root, snapshot_id, [piece for found in pieces.values() for piece in found], manifest)
+            _write(draft / MANIFEST, seal(manifest))
+            sync_directory(draft)
+            draft.rename(root / snapshot_id)
+            sync_directory(root)
             _verify(root / snapshot_id, pieces, manifest)
         replace_file(root / pointer, f"{snapshot_id}\n".encode())
         remove_old(root)
@@ -127,36 +135,40 @@ class _Before:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self._parts = {}
 
-    def find(self, table: str, name: str, of: str, parts: int) -> _Piece | None:
-        """The file of that part, if it is there and of the right size, and whole if it is its turn to be looked at."""
+    def take_over(self, draft: Path, table: str, name: str, of: str, parts: int) -> _Piece | None:
+        """Give the file of that part another name in `draft`, if it is there and of the right size, and whole if it is its turn to be
+        looked at; None where it is not.
+        """
         number, entry = self._parts.get((table, name, of), (0, {}))
         if not entry:
             return None
         path = self._directory / entry["file"]
         try:
-            is_good = path.stat().st_size == entry["bytes"]
-            if is_good and (number - self.turn * _HASHED) % parts < _HASHED:
-                is_good = hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
+            if path.stat().st_size != entry["bytes"]:
+                return None
+            if (number - self.turn * _HASHED) % parts < _HASHED and _sha256(path) != entry["sha256"]:
+                return None
         except OSError:
             return None
-        return _Piece(entry, path=path) if is_good else None
+        return _Piece(entry, is_new=False) if _linked(path, draft / entry["file"], entry["sha256"]) else None
 
 
-def _pieces(name: str, given: Given, before: _Before) -> list[_Piece]:
+def _drafted(draft: Path, tables: Mapping[str, Given], before: _Before) -> dict[str, list[_Piece]]:
+    """Write the files of all tables into a new directory."""
+    draft.mkdir()
+    return {name: _pieces(draft, name, tables[name], before) for name in sorted(tables)}
+
+
+def _pieces(draft: Path, name: str, given: Given, before: _Before) -> list[_Piece]:
     if isinstance(given, pa.Table):
-        data = _parquet(given, is_packed=given.nbytes < _PLAIN)
-        return [_Piece(_file_entry(f"{name}.parquet", data, given), data)]
-    found = {part: before.find(name, part, of, len(given.of)) for part, of in given.of.items()}
+        return [_Piece(_write_table(draft / f"{name}.parquet", given, is_packed=given.nbytes < _PLAIN))]
+    found = {part: before.take_over(draft, name, part, of, len(given.of)) for part, of in given.of.items()}
     missing = [part for part, piece in found.items() if piece is None]
     for part, table in zip(missing, given.make(missing), strict=True):
-        data = _parquet(table, is_packed=True)
-        own = {"name": part, "of": given.of[part], "bytes": len(data)}
-        found[part] = _Piece({**own, **_file_entry(f"{name}.{part}.parquet", data, table)}, data)
+        path = draft / f"{name}.{part}.parquet"
+        entry = _write_table(path, table, is_packed=True)
+        found[part] = _Piece({"name": part, "of": given.of[part], "bytes": path.stat().st_size, **entry})
     return [piece for piece in found.values() if piece is not None]
-
-
-def _file_entry(file: str, data: bytes, table: pa.Table) -> dict[str, Any]:
-    return {"file": file, "sha256": hashlib.sha256(data).hexdigest(), "rows": table.num_rows}
 
 
 def _entry(given: Given, pieces: list[_Piece]) -> dict[str, Any]:
@@ -186,34 +198,21 @@ def _unused_id(root: Path, snapshot_id: str) -> str:
     return candidate
 
 
-def _write_whole(root: Path, snapshot_id: str, pieces: Sequence[_Piece], manifest: Mapping[str, Any]) -> None:
-    draft = root / f"{_DRAFT}{snapshot_id}"
-    draft.mkdir()
-    for piece in (*pieces, _Piece({"file": MANIFEST}, seal(manifest))):
-        path = draft / piece.entry["file"]
-        if piece.path is not None and _linked(piece.path, path):
-            continue
-        path.write_bytes(piece.data if piece.path is None else _whole(piece))
-        sync_file(path)
-    sync_directory(draft)
-    draft.rename(root / snapshot_id)
-    sync_directory(root)
-
-
-def _linked(old: Path, new: Path) -> bool:
+def _linked(old: Path, new: Path, sha256: str) -> bool:
+    """Give a file another name, or where that cannot be, copy it if it is whole."""
     try:
         os.link(old, new)
     except OSError:  # a file system without links, or with too many of this one
-        return False
+        data = old.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return False
+        _write(new, data)
     return True
 
 
-def _whole(piece: _Piece) -> bytes:
-    assert piece.path is not None
-    data = piece.path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != piece.entry["sha256"]:
-        raise SnapshotUnreadable("corrupt", piece.path, "its sha256 is not the published one")
-    return data
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    sync_file(path)
 
 
 def _verify(directory: Path, pieces: Mapping[str, list[_Piece]], manifest: Mapping[str, Any]) -> None:
@@ -222,28 +221,73 @@ def _verify(directory: Path, pieces: Mapping[str, list[_Piece]], manifest: Mappi
     if path.read_bytes() != seal(manifest):
         raise SnapshotUnreadable("corrupt", path, "it is not what was written")
     for piece in (piece for found in pieces.values() for piece in found):
-        if piece.data is not None:
+        if piece.is_new:
             path = directory / piece.entry["file"]
-            data = path.read_bytes()
-            if data != piece.data:
+            if _sha256(path) != piece.entry["sha256"]:
                 raise SnapshotUnreadable("corrupt", path, "it is not what was written")
-            decode(path, data, piece.entry["rows"], verify=False)
+            _decode(path, piece.entry["rows"])
 
 
-def _parquet(table: pa.Table, *, is_packed: bool) -> bytes:
-    """As a file, compressed or plain; numbers are without dictionaries, as they hardly repeat."""
-    sink = pa.BufferOutputStream()
-    texts = [column.name for column in table.schema if pa.types.is_string(column.type)]
-    pq.write_table(
-        table.combine_chunks() if is_packed else table,
-        sink,
-        compression="zstd" if is_packed else "none",
-        use_dictionary=texts or False,
-        write_statistics=is_packed,
-        write_page_checksum=True,
-    )
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+def _decode(path: Path, rows: int) -> None:
+    """Decode a file some rows at a time: fresh memory for all of it would cost more than the decoding."""
+    try:
+        with pq.ParquetFile(path) as file:
+            found = sum(file.read_row_group(at, use_threads=False).num_rows for at in range(file.num_row_groups))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SnapshotUnreadable("corrupt", path, f"it cannot be decoded ({error})") from error
+    if found != rows:
+        raise SnapshotUnreadable("corrupt", path, f"it has {found} rows, published were {rows}")
+
+
+class _Hashed(io.RawIOBase):
+    """A file that is hashed while it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._sha256 = file, hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def write(self, data: Any) -> int:
+        self._sha256.update(data)
+        return self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def _write_table(path: Path, table: pa.Table, *, is_packed: bool) -> dict[str, Any]:
+    """Write a table, compressed or plain, and sync it; its entry. Of numbers only whole ones of a large table repeat enough for dictionaries.
+
+    It goes to the file as it is encoded: to hold all of it in memory would cost more than the encoding.
+    """
+    repeating = [
+        column.name
+        for column in table.schema
+        if pa.types.is_string(column.type) or (pa.types.is_integer(column.type) and not is_packed)
+    ]
+    with path.open("wb") as file:
+        hashed = _Hashed(file)
+        pq.write_table(
+            table.combine_chunks() if is_packed else table,
+            hashed,
+            compression="zstd" if is_packed else "none",
+            use_dictionary=repeating or False,
+            write_statistics=is_packed,
+            write_page_checksum=True,
+            row_group_size=None if is_packed else _ROW_GROUP,
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    return {"file": path.name, "sha256": hashed.hexdigest(), "rows": table.num_rows}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _created(directory: Path) -> datetime:
