@@ -1,4 +1,4 @@
-"""`window_metrics` of all keys: the rows of touched keys computed by SQL, put in place of those that were there.
+"""`window_metrics` of all keys: the rows of touched keys computed anew, put in place of those that were there.
 
 What was computed is kept beside the state as a matrix of 64-bit columns in a file that is changed in place, so that a refresh costs what it
 touched::
@@ -22,17 +22,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.durable import make_directory
+from analytics.scoring.measures import COLUMNS, VERSION, measures
 from analytics.scoring.rings import WINDOWS
 from analytics.scoring.state import State
-from analytics.scoring.tables import compute, scoring_sql
-from analytics.scoring.windows import batches
+from analytics.scoring.windows import Batch, batches
 
 Ints = npt.NDArray[np.int64]
 
-_TABLE = "window_metrics"
-_NAMES = ("window_name", "model", "domain")  # told by the row's code: window 8 bits, domain + 1 24 bits, model above
 _ALL = "all"
-_CODE, _CHECK, _FIRST = 0, 1, 2
+_CODE, _CHECK, _FIRST = 0, 1, 2  # the code: window 8 bits, domain + 1 24 bits, model above
+_HEIGHT = _FIRST + len(COLUMNS)
 _HOLE = -1  # the code of a place without a row
 _WEIGHTS = np.random.default_rng(17).integers(1, 1 << 62, 1024) | 1  # odd: a changed bit always changes the check
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -69,31 +68,39 @@ class Metrics:
         """`window_metrics` of one kind as of now; raises `StateDamaged`."""
         path = self._directory / f"cache-metrics-{('real', 'simulated')[kind]}"
         kept = None if touched is None else _open(path, self._generation)
-        parts = [
-            compute([_TABLE], tables, {})[_TABLE] for tables in batches(state, kind, None if kept is None else touched)
-        ]
-        changed = pa.concat_tables(parts)
+        parts = [_part(batch) for batch in batches(state, kind, None if kept is None else touched)]
+        part = np.concatenate(parts, axis=1)
+        del parts
         path.with_suffix(".json").unlink(missing_ok=True)
-        matrix = _changed(path, kept, kind, touched, _coded(changed, state), changed)
-        rows = _ordered(matrix, state, changed.schema)
-        mark = _mark(state.generation, matrix.shape[1], changed.schema.names)
-        path.with_suffix(".json").write_text(mark, encoding="utf-8")
-        return WindowMetrics(rows, changed)
+        matrix = _changed(path, kept, kind, touched, part)
+        rows = _ordered(matrix, state)
+        path.with_suffix(".json").write_text(_mark(state.generation, matrix.shape[1]), encoding="utf-8")
+        return WindowMetrics(rows, rows if kept is None else _ordered(part, state))
 
 
-def _mark(generation: int, room: int, columns: Sequence[str]) -> str:
+def _part(batch: Batch) -> Ints:
+    """The rows of a batch as they lie in the matrix."""
+    made = np.empty((_HEIGHT, len(batch.model)), np.int64)
+    made[_CODE] = (batch.model << 32) | ((batch.domain + 1) << 8) | batch.window
+    for at, values in enumerate(measures(batch.moments, batch.figures), _FIRST):
+        made[at] = values
+    made[_CHECK] = _checks(made)
+    return made
+
+
+def _mark(generation: int, room: int) -> str:
     boot = _BOOT.read_text(encoding="utf-8") if _BOOT.exists() else ""
-    return json.dumps([generation, boot, room, list(columns), scoring_sql()[_TABLE]])
+    return json.dumps([generation, boot, room, COLUMNS.names, VERSION])
 
 
 def _open(path: Path, generation: int) -> npt.NDArray[np.int64] | None:
     """The matrix, if it is whole and of that generation."""
     try:
         mark = path.with_suffix(".json").read_text(encoding="utf-8")
-        _, _, room, columns, _ = json.loads(mark)
-        if mark != _mark(generation, room, columns):
+        room = json.loads(mark)[2]
+        if mark != _mark(generation, room):
             return None
-        matrix = np.memmap(path.with_suffix(".bin"), np.int64, "r+", shape=(_FIRST + len(columns) - len(_NAMES), room))
+        matrix = np.memmap(path.with_suffix(".bin"), np.int64, "r+", shape=(_HEIGHT, room))
     except (OSError, ValueError, TypeError):
         return None
     return matrix if np.array_equal(matrix[_CHECK], _checks(matrix)) else None
@@ -107,41 +114,35 @@ def _checks(matrix: Ints) -> Ints:
     return np.where(matrix[_CODE] == _HOLE, 0, made)
 
 
-def _changed(path: Path, kept: Ints | None, kind: int, touched: Ints | None, codes: Ints, rows: pa.Table) -> Ints:
+def _changed(path: Path, kept: Ints | None, kind: int, touched: Ints | None, part: Ints) -> Ints:
     """The matrix with these rows in place of those of the touched keys; its file is made anew where it has no room for them."""
-    height = _FIRST + rows.num_columns - len(_NAMES)
+    wanted = part.shape[1]
     if kept is None or touched is None:
-        matrix, free = _made(path, height, len(codes), None), np.arange(len(codes))
+        matrix, free = _made(path, wanted, None), np.arange(wanted)
     else:
         mine = touched[touched[:, 0] == kind]
         is_old = np.isin(kept[_CODE] >> 8, (mine[:, 1] << 24) | (mine[:, 2] + 1)) & (kept[_CODE] != _HOLE)
         kept[:2, is_old] = [[_HOLE], [0]]
         matrix, free = kept, np.flatnonzero(kept[_CODE] == _HOLE)
-        if len(free) < len(codes):
-            matrix = _made(path, height, kept.shape[1] + len(codes), kept)
+        if len(free) < wanted:
+            matrix = _made(path, kept.shape[1] + wanted, kept)
             free = np.flatnonzero(matrix[_CODE] == _HOLE)
-        free = free[: len(codes)]
-    part = np.zeros((height, len(codes)), np.int64)
-    part[_CODE] = codes
-    numbers = [field.name for field in rows.schema if field.name not in _NAMES]
-    for at, name in enumerate(numbers, _FIRST):
-        part[at] = _bits(rows.column(name))
-    part[_CHECK] = _checks(part)
-    for at in range(height):
+        free = free[:wanted]
+    for at in range(_HEIGHT):
         matrix[at, free] = part[at]
     return matrix
 
 
-def _made(path: Path, height: int, rows: int, kept: Ints | None) -> Ints:
+def _made(path: Path, rows: int, kept: Ints | None) -> Ints:
     """A file with room for more than so many rows, those of `kept` in it."""
     room = rows * 5 // 4 + 1024
     make_directory(path.parent)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
         os.posix_fallocate(
-            file.fileno(), 0, height * room * 8
+            file.fileno(), 0, _HEIGHT * room * 8
         )  # a disk that is full shows here, not as a signal at a page
-    matrix = np.memmap(draft, np.int64, "r+", shape=(height, room))
+    matrix = np.memmap(draft, np.int64, "r+", shape=(_HEIGHT, room))
     matrix[_CODE] = _HOLE
     if kept is not None:
         matrix[:, : kept.shape[1]] = kept
@@ -149,25 +150,7 @@ def _made(path: Path, height: int, rows: int, kept: Ints | None) -> Ints:
     return matrix
 
 
-def _bits(column: pa.ChunkedArray) -> Ints:
-    whole = column.combine_chunks()
-    assert pa.types.is_floating(whole.type) or not whole.null_count, "a number that is no float is never missing"
-    if pa.types.is_floating(whole.type):
-        whole = whole.fill_null(float("nan"))
-    bits: Ints = whole.view(pa.int64()).to_numpy()
-    return bits
-
-
-def _coded(rows: pa.Table, state: State) -> Ints:
-    models, domains = ([text for _, text in one.values] for one in (state.keys.models, state.keys.domains))
-    model = pc.index_in(rows.column("model"), pa.array(models, pa.string())).to_numpy().astype(np.int64)
-    domain = pc.index_in(rows.column("domain"), pa.array(domains, pa.string()), skip_nulls=True)
-    window = pc.index_in(rows.column("window_name"), pa.array(list(WINDOWS))).to_numpy()
-    codes: Ints = (model << 32) | ((pc.fill_null(domain, -1).to_numpy().astype(np.int64) + 1) << 8) | window
-    return codes
-
-
-def _ordered(matrix: Ints, state: State, schema: pa.Schema) -> pa.Table:
+def _ordered(matrix: Ints, state: State) -> pa.Table:
     """The rows of the matrix as a table."""
     at = np.flatnonzero(matrix[_CODE] != _HOLE)
     code = matrix[_CODE][at]
@@ -182,16 +165,8 @@ def _ordered(matrix: Ints, state: State, schema: pa.Schema) -> pa.Table:
         "model": _taken(models, model),
         "domain": _taken([*domains, None], np.where(domain < 0, len(domains), domain)),
     }
-    numbers = {field.name: number for number, field in enumerate(_measures(schema), _FIRST)}
-    columns = [
-        texts[field.name] if field.name in texts else _column(matrix[numbers[field.name]][at], field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _measures(schema: pa.Schema) -> list[pa.Field]:
-    return [field for field in schema if field.name not in _NAMES]
+    measured = {field.name: _column(matrix[number][at], field.type) for number, field in enumerate(COLUMNS, _FIRST)}
+    return pa.table(texts | measured)
 
 
 def _column(values: Ints, kind: pa.DataType) -> pa.Array:
