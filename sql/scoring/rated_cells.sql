@@ -1,8 +1,10 @@
 -- one row per model, task_type with ratings: how far it lies from the task's level, and what the model's other tasks say
 -- level is the task's mean rating once the models' own levels are taken out (one step of backfitting); precision is
 -- 1 / (noise / n + 0.01): ratings of one task say little of another, however many. others_* leave the cell out.
+-- Sums are of whole numbers: a rating counts in millionths of it times millionths of a vote, so that the oldest vote, which
+-- weighs one millionth, still says what it said.
 with cells as (
-    select d.model, d.task_type, d.n, d.weights, d.effective_n, d.mean, r.noise
+    select d.model, d.task_type, d.n, d.weights, d.ratings, d.effective_n, d.mean, r.noise
     from decayed_votes as d
     cross join rating_noise as r
     where d.breadth = 'task'
@@ -11,7 +13,7 @@ with cells as (
 first_levels as (
     select
         task_type,
-        cast(sum(cast(round(mean * weights) as hugeint)) as double) / sum(weights) as level
+        cast(sum(ratings) as double) / 1e6 / sum(weights) as level
     from cells
     group by task_type
 ),
@@ -19,7 +21,7 @@ first_levels as (
 models as (
     select
         c.model,
-        cast(sum(cast(round((c.mean - f.level) * c.weights) as hugeint)) as double) / sum(c.weights) as deviation
+        cast(sum(cast(round((c.mean - f.level) * 1e6 * c.weights) as hugeint)) as double) / 1e6 / sum(c.weights) as deviation
     from cells as c
     inner join first_levels as f on c.task_type is not distinct from f.task_type
     group by c.model
@@ -28,7 +30,7 @@ models as (
 levels as (
     select
         c.task_type,
-        cast(sum(cast(round((c.mean - m.deviation) * c.weights) as hugeint)) as double) / sum(c.weights) as level
+        cast(sum(cast(round((c.mean - m.deviation) * 1e6 * c.weights) as hugeint)) as double) / 1e6 / sum(c.weights) as level
     from cells as c
     inner join models as m on c.model = m.model
     group by c.task_type

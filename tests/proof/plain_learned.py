@@ -60,10 +60,10 @@ def rated_cells(cells: dict[Cell, Ratings], noise: float, add: Add) -> dict[Cell
     """A task's level is its mean rating once the models' own levels are taken out (one step of backfitting)."""
 
     def weighted(values: dict[Cell, float], place: Literal[0, 1]) -> dict[Any, float]:
-        """Means over the cells of a model (place 0) or a task (place 1); sums are of millionths of a vote's weight."""
+        """Means over the cells of a model (place 0) or a task (place 1); sums are of millionths of a rating by millionths of a vote."""
         groups = grouped(values, lambda cell: cell[place])
         return {
-            one: add((values[cell] * cells[cell].weights for cell in group), 1) / sum(cells[cell].weights for cell in group)
+            one: add((values[cell] * cells[cell].weights for cell in group), 10**6) / sum(cells[cell].weights for cell in group)
             for one, group in groups.items()
         }  # fmt: skip
 
@@ -115,8 +115,8 @@ class Learning:
     """All of one world's evidence, and what it is worth.
 
     With sums of whole numbers, like the SQL's, what is learned is the same but for the order of a few operations on floating-point numbers, so
-    that 1e-9 is ample. As they are, one term of a sum is off by half a step: by 0.5e-9 or less in sums of precisions,
-    noise and shares, but by half a millionth of a vote in the levels, which is 0.5 / (what the cell's votes still weigh) of quality.
+    that 1e-9 is ample. As they are, one term of a sum is off by half a step: by 0.5e-9 or less in sums of precisions, noise and shares, and in the
+    levels by half a millionth of what the oldest vote weighs.
     """
 
     def __init__(self, world: World, kind: bool, caps: Caps, half_life: float, add: Add = in_steps) -> None:
@@ -200,10 +200,12 @@ class Learning:
     def everyone(self) -> dict[Cell, "Everyone"]:
         """Every model with any evidence at every task with any; task of None: at all."""
         levels = {task: found.level for (_, task), found in self.graded.items()}
-        whole = Ratings(self.heard.everyone).mean if self.heard.everyone else levels.get(None, 0.0)
+        whole = Ratings(self.heard.everyone).mean if self.heard.everyone else levels.get(None, 0.5)
         levels |= {task: found.level for (_, task), found in self.rated.items()}
+        own = {row["cell"] for row in (*self.heard.own, *self.heard.of_agents) if row["cell"][1] is not None}
+        levels = {task: whole for _, task in own} | levels  # though nobody else may hear of it
         found: dict[Cell, Everyone] = {}
-        for model in {model for model, _ in (*self.rated, *self.graded)}:
+        for model in {model for model, _ in (*self.rated, *self.graded, *own)}:
             for task in {task for task in levels if task is not None}:
                 found[model, task] = self._at_a_task((model, task), levels[task])
             graded, said = self.graded_belief((model, None)), self.records.get(model, NOTHING)
@@ -269,8 +271,6 @@ def learned_experience(known: Learning) -> dict[tuple[str, str | None, str | Non
     groups = [("tenant", ("tenant",), known.heard.own), ("agent", ("agent",), known.heard.of_agents)]
     for kind, parts, rows in (*groups, ("tenant_agent", ("tenant", "agent"), known.heard.own)):
         for (cell, *_), ours in by_cell(rows, *parts).items():
-            if cell not in cells:
-                continue  # of what nobody else rated and nothing was graded there is nothing to lean on
             at, own = cells[cell], Ratings(ours).belief(noise)
             others = known.others(ours[0], parts[0]).belief(noise)
             outer = joined(at.broad, others).loosened(known.spreads["of_groups"])
