@@ -1,10 +1,10 @@
 -- one row per model, task_type, tenant_id, agent: its quality shrunk to broader evidence (task_type null: at all tasks)
 -- A chain of precisions, from broad to narrow: what the base priority foretells; the model's own record at other tasks; graded
 -- answers in the task's domains; everyone's ratings; the tenant's; the agent's. What is narrower is left out of what it is
--- shrunk to, so that nothing counts twice. Everyone's rows are of every model with any evidence, rated at the task or not, and
--- though everyone hears none of it (capped_votes.sql); a tenant's and an agent's only of what they rated. n is an exact count
--- of the ratings of that row alone, learned_n what all of it is worth in ratings, beyond the base priority; own_share how much
--- of the precision is the row's own ratings, basis the kind of evidence with the largest share.
+-- shrunk to, so that nothing counts twice. Everyone's rows are of every model with any evidence, rated at the task or not;
+-- a tenant's and an agent's only of what they rated. n is an exact count of the ratings of that row alone, learned_n what all
+-- of it is worth in ratings, beyond the base priority; own_share how much of the precision is the row's own ratings, basis the
+-- kind of evidence with the largest share.
 with levels as (
     select distinct task_type, level from rated_cells
 ),
@@ -13,17 +13,16 @@ graded_levels as (
     select distinct task_type, level from graded_cells
 ),
 
-own_cells as (
-    select distinct model, task_type from decayed_votes
-    where breadth in ('tenant', 'agent', 'tenant_agent')
-),
-
 evident as (
     select model from rated_cells
     union
     select model from graded_cells
-    union
-    select model from own_cells
+),
+
+tasks as (
+    select coalesce(v.task_type, g.task_type) as task_type, coalesce(v.level, g.level) as level
+    from (select * from levels where task_type is not null) as v
+    full outer join (select * from graded_levels where task_type is not null) as g on v.task_type = g.task_type
 ),
 
 whole as (
@@ -33,19 +32,8 @@ whole as (
             from decayed_votes
             where breadth = 'overall'
         ),
-        (select max(level) from graded_levels where task_type is null),
-        0.5
+        (select max(level) from graded_levels where task_type is null)
     ) as level
-),
-
-tasks as (
-    select
-        coalesce(v.task_type, g.task_type, o.task_type) as task_type,
-        coalesce(v.level, g.level, w.level) as level
-    from (select * from levels where task_type is not null) as v
-    full outer join (select * from graded_levels where task_type is not null) as g on v.task_type = g.task_type
-    full outer join (select distinct task_type from own_cells) as o on coalesce(v.task_type, g.task_type) = o.task_type
-    cross join whole as w
 ),
 
 -- a model's other tasks say as much as all of them where it was not rated at this one

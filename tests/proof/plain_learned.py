@@ -200,12 +200,10 @@ class Learning:
     def everyone(self) -> dict[Cell, "Everyone"]:
         """Every model with any evidence at every task with any; task of None: at all."""
         levels = {task: found.level for (_, task), found in self.graded.items()}
-        whole = Ratings(self.heard.everyone).mean if self.heard.everyone else levels.get(None, 0.5)
+        whole = Ratings(self.heard.everyone).mean if self.heard.everyone else levels.get(None, 0.0)
         levels |= {task: found.level for (_, task), found in self.rated.items()}
-        own = {row["cell"] for row in (*self.heard.own, *self.heard.of_agents) if row["cell"][1] is not None}
-        levels = {task: whole for _, task in own} | levels  # though nobody else may hear of it
         found: dict[Cell, Everyone] = {}
-        for model in {model for model, _ in (*self.rated, *self.graded, *own)}:
+        for model in {model for model, _ in (*self.rated, *self.graded)}:
             for task in {task for task in levels if task is not None}:
                 found[model, task] = self._at_a_task((model, task), levels[task])
             graded, said = self.graded_belief((model, None)), self.records.get(model, NOTHING)
@@ -271,6 +269,8 @@ def learned_experience(known: Learning) -> dict[tuple[str, str | None, str | Non
     groups = [("tenant", ("tenant",), known.heard.own), ("agent", ("agent",), known.heard.of_agents)]
     for kind, parts, rows in (*groups, ("tenant_agent", ("tenant", "agent"), known.heard.own)):
         for (cell, *_), ours in by_cell(rows, *parts).items():
+            if cell not in cells:
+                continue  # of what nobody else rated and nothing was graded there is nothing to lean on
             at, own = cells[cell], Ratings(ours).belief(noise)
             others = known.others(ours[0], parts[0]).belief(noise)
             outer = joined(at.broad, others).loosened(known.spreads["of_groups"])
