@@ -8,6 +8,7 @@ import ast
 import json
 import math
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ _FLAGS = ("-P", "-s", "-S", "-X", "utf8")
 _ENVIRONMENT = {"PYTHONHASHSEED": "0"}
 _CHILD = str(Path(__file__).with_name("child.py"))
 _LONGEST_VERDICT = 1 << 20
+_LONGEST_END_MS = 5_000  # what the kernel may take to end a killed process
 _PYTHON_TAGS = frozenset({"python", "py", "python3"})
 
 
@@ -90,20 +92,33 @@ def run(program: str, expressions: list[str], limits: Limits) -> tuple[list[str]
 
 
 def _run_child(folder: str, told: IO[bytes], answered: IO[bytes], wall_s: float) -> None:
+    """Run the child, and come back when neither it nor anything that it started is left.
+
+    Each process of the child holds the reading end of a pipe until it is gone; the killed ones beside the first have no other sign.
+    """
+    held, watched = os.pipe()
     try:
-        child = subprocess.Popen(  # noqa: S603  # our own interpreter and file; what it is told, it runs shut in
-            [sys.executable, *_FLAGS, _CHILD],
-            stdin=told, stdout=answered, stderr=subprocess.DEVNULL, env=_ENVIRONMENT, cwd=folder, start_new_session=True,
-        )  # fmt: skip
-    except OSError:
-        return  # nothing is answered, which the caller sees
-    try:
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(wall_s)
+        try:
+            child = subprocess.Popen(  # noqa: S603  # our own interpreter and file; what it is told, it runs shut in
+                [sys.executable, *_FLAGS, _CHILD], stdin=told, stdout=answered, stderr=subprocess.DEVNULL,
+                env=_ENVIRONMENT, cwd=folder, start_new_session=True, pass_fds=(held,),
+            )  # fmt: skip
+        except OSError:
+            return  # nothing is answered, which the caller sees
+        finally:
+            os.close(held)
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(wall_s)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            ended = select.poll()
+            ended.register(watched, 0)  # an error is told unasked: nobody reads any more
+            ended.poll(_LONGEST_END_MS)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        os.close(watched)
 
 
 def _texts(line: bytes) -> list[str] | None:

@@ -1,7 +1,13 @@
 """Grader `code`: right and wrong programs, and hostile ones that neither pass nor get out."""
 
+import ctypes
+import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +17,7 @@ from analytics.grading import grade
 from analytics.grading.child import show
 from analytics.grading.program import Limits, passes, run
 
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 TESTS = "assert double(21) == 42\nassert double([1]) == [1, 1]\nassert double(0) == 0"
 DOUBLE = "def double(x):\n    return x * 2"
 TIGHT = Limits(cpu_s=1, wall_s=10, memory_bytes=256 << 20)
@@ -91,25 +98,57 @@ def test_a_program_that_sleeps_is_ended_by_the_clock() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_nothing_of_a_program_outlives_it(tmp_path: Path) -> None:
-    before = set(processes())
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who was left behind")
+def test_nothing_of_a_program_outlives_it(orphans: Callable[[], list[int]]) -> None:
     escape = (
         f"{DOUBLE}\nimport _posixsubprocess, sys, time\nimport _thread\n_thread.start_new_thread(time.sleep, (60,))"
     )
-    passes(TESTS, escape, TIGHT)
-    passes(TESTS, f"{DOUBLE}\nimport time; time.sleep(60)", Limits(1, 0.5, 256 << 20))
-    assert not [pid for pid in set(processes()) - before if "child.py" in command_of(pid)]
+    slow_to_end = (
+        f"{DOUBLE}\nimport time\nheld = b'x' * (200 << 20)\ntime.sleep(60)"  # the kernel has much to take back
+    )
+    for program in (escape, slow_to_end):
+        passes(TESTS, program, Limits(1, 0.7, 256 << 20))
+        assert orphans() == []
 
 
-def processes() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def command_of(pid: int) -> str:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who was left behind")
+def test_a_process_left_behind_is_seen(orphans: Callable[[], list[int]]) -> None:
+    """What the claim above rests on."""
+    shell = subprocess.run(["sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"], capture_output=True, check=True)
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+        assert orphans() == [int(shell.stdout)]
+    finally:
+        os.kill(int(shell.stdout), signal.SIGKILL)
+
+
+@pytest.fixture
+def orphans() -> Iterator[Callable[[], list[int]]]:
+    """Asks for the processes that this test's children left behind and that still hold a file: the kernel gives them to this one."""
+    libc = ctypes.CDLL(None)
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    before = set(children())
+    yield lambda: [pid for pid in set(children()) - before if holds_files(pid)]
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    for pid in set(children()) - before:
+        os.waitpid(pid, 0)
+
+
+def children() -> list[int]:
+    """The processes whose parent is this one, those among them that have ended unasked too."""
+    mine = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just gone
+            if int(path.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                mine.append(int(path.parent.name))
+    return mine
+
+
+def holds_files(pid: int) -> bool:
+    """Whether the process goes on, or is still giving back what it had: its memory goes before its files."""
+    try:
+        return any(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        return False
 
 
 def test_a_program_sees_no_environment_and_an_empty_folder(monkeypatch: pytest.MonkeyPatch) -> None:
