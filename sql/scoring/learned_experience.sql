@@ -1,10 +1,10 @@
 -- one row per model, task_type, tenant_id, agent: its quality shrunk to broader evidence (task_type null: at all tasks)
 -- A chain of precisions, from broad to narrow: what the base priority foretells; the model's own record at other tasks; graded
 -- answers in the task's domains; everyone's ratings; the tenant's; the agent's. What is narrower is left out of what it is
--- shrunk to, so that nothing counts twice. Everyone's rows are of every model with any evidence, rated at the task or not;
--- a tenant's and an agent's only of what they rated. n is an exact count of the ratings of that row alone, learned_n what all
--- of it is worth in ratings, beyond the base priority; own_share how much of the precision is the row's own ratings, basis the
--- kind of evidence with the largest share.
+-- shrunk to, so that nothing counts twice. Everyone's rows are of every model with any evidence that everyone hears
+-- (capped_votes.sql), rated at the task or not; a tenant's and an agent's only of what they rated, though nobody else may hear
+-- of it. n is an exact count of the ratings of that row alone, learned_n what all of it is worth in ratings, beyond the base
+-- priority; own_share how much of the precision is the row's own ratings, basis the kind of evidence with the largest share.
 with levels as (
     select distinct task_type, level from rated_cells
 ),
@@ -41,14 +41,33 @@ records as (
     select distinct model, model_precision, model_deviation from rated_cells
 ),
 
-cells as (
-    select e.model, t.task_type, t.level, 'task' as breadth
+told as (
+    select e.model, t.task_type, t.level, 'task' as breadth, true as is_told
     from evident as e
     cross join tasks as t
     union all
-    select e.model, cast(null as varchar) as task_type, w.level, 'overall' as breadth
+    select e.model, cast(null as varchar) as task_type, w.level, 'overall' as breadth, true as is_told
     from evident as e
     cross join whole as w
+),
+
+-- what a tenant or an agent rated and everyone is told nothing of: its row leans on what the base priority foretells
+untold as (
+    select o.model, o.task_type, coalesce(t.level, w.level, 0.5) as level, 'task' as breadth, false as is_told
+    from (
+        select distinct model, task_type from decayed_votes
+        where breadth in ('tenant', 'agent', 'tenant_agent')
+    ) as o
+    cross join whole as w
+    left join tasks as t on o.task_type = t.task_type
+    left join told as c on o.model = c.model and o.task_type = c.task_type
+    where c.model is null
+),
+
+cells as (
+    select * from told
+    union all
+    select * from untold
 ),
 
 founded as (
@@ -255,6 +274,7 @@ estimated as (
             else 'priority'
         end as broad_basis
     from everyone
+    where is_told
     union all
     select
         model,

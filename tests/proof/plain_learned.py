@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
@@ -198,9 +198,9 @@ class Learning:
         )
 
     def everyone(self) -> dict[Cell, "Everyone"]:
-        """Every model with any evidence at every task with any; task of None: at all."""
+        """Every model with any evidence at every task with any; task of None: at all. Then what is rated, though everyone hears none of it."""
         levels = {task: found.level for (_, task), found in self.graded.items()}
-        whole = Ratings(self.heard.everyone).mean if self.heard.everyone else levels.get(None, 0.0)
+        whole = Ratings(self.heard.everyone).mean if self.heard.everyone else levels.get(None, 0.5)
         levels |= {task: found.level for (_, task), found in self.rated.items()}
         found: dict[Cell, Everyone] = {}
         for model in {model for model, _ in (*self.rated, *self.graded)}:
@@ -220,6 +220,10 @@ class Learning:
                 self.graded_n((model, None)),
                 special=0.0,
             )
+        for row in (*self.heard.own, *self.heard.of_agents):
+            model, task = row["cell"]
+            if task is not None and (model, task) not in found:
+                found[model, task] = replace(self._at_a_task((model, task), levels.get(task, whole)), is_told=False)
         return found
 
     def graded_n(self, cell: Cell) -> int:
@@ -257,6 +261,7 @@ class Everyone:
     n: int
     graded: int
     special: float  # how likely it is a speciality
+    is_told: bool = True  # to everyone; else only those who rated it lean on it
 
 
 def learned_experience(known: Learning) -> dict[tuple[str, str | None, str | None, str | None], Row]:
@@ -264,13 +269,11 @@ def learned_experience(known: Learning) -> dict[tuple[str, str | None, str | Non
     cells, noise = known.everyone(), known.noise
     found: dict[Any, Row] = {
         (*cell, None, None): said(at.own, at.own_basis, at.broad, at.broad_basis, at.base_precision, noise) | {"n": at.n, "graded": at.graded}
-        for cell, at in cells.items()
+        for cell, at in cells.items() if at.is_told
     }  # fmt: skip
     groups = [("tenant", ("tenant",), known.heard.own), ("agent", ("agent",), known.heard.of_agents)]
     for kind, parts, rows in (*groups, ("tenant_agent", ("tenant", "agent"), known.heard.own)):
         for (cell, *_), ours in by_cell(rows, *parts).items():
-            if cell not in cells:
-                continue  # of what nobody else rated and nothing was graded there is nothing to lean on
             at, own = cells[cell], Ratings(ours).belief(noise)
             others = known.others(ours[0], parts[0]).belief(noise)
             outer = joined(at.broad, others).loosened(known.spreads["of_groups"])

@@ -75,6 +75,17 @@ class Market:
             )  # fmt: skip
         return found
 
+    def kept_to_themselves(self, first: int) -> list[Row]:
+        """Of a model, and at a task, that one tenant alone rates, with an agent that it alone has: everyone is told nothing of them."""
+        told = [("north/own", "code"), ("north/own", "secret"), ("acme/m01", "secret")]
+        return [
+            vote(
+                number, message_id=f"m{number}", user_id=f"n{number % 5}", tenant_id="north", agent_id=self.dice.choice((None, "hermit", "helper")),
+                model=model, task_type=task, rating=self.dice.random(), created_at=at(AS_OF - timedelta(days=self.dice.randrange(200))),
+            )
+            for number, (model, task) in enumerate(told * 8, first)
+        ]  # fmt: skip
+
     def answers(self, count: int, first: int) -> list[Row]:
         """To gold questions of every domain, one of which no task has, and of that alone for one of the two that nobody rates."""
         dice = self.dice
@@ -97,7 +108,7 @@ def grown(folder: Path, market: Market, *, half_life: float, caps: VoteCaps, siz
     house.feed(feedback_events=market.opinions(size, 0, oldest), benchmark_results=market.answers(size // 2, 0))
     gone = [{"id": f"t{run}", "run_id": f"run-{run}", "created_at": at(AS_OF)} for run in range(2)]
     later = {
-        "feedback_events": market.opinions(size, 10_000, oldest),
+        "feedback_events": market.opinions(size, 10_000, oldest) + market.kept_to_themselves(20_000),
         "benchmark_results": market.answers(size // 2, 10_000),
     }
     house.agree(house.feed(tombstones=gone, **later))
@@ -136,6 +147,14 @@ def _assert_rich(known: Learning) -> None:
     kinds = {row["basis"] for row in rows.values()}
     assert kinds == {"overall", "domain_benchmarks", "ratings", "tenant_ratings", "agent_ratings", "priority"}
     assert {"who"} <= {model for model, *_ in rows}
+    untold = {cell for cell, at_it in everyone.items() if not at_it.is_told}
+    assert {("north/own", "code"), ("north/own", "secret"), ("acme/m01", "secret")} <= untold
+    assert {(*cell, None, None) for cell in untold}.isdisjoint(rows)
+    assert {key[2:] for key in rows if key[:2] == ("north/own", "secret")} >= {
+        ("north", None),
+        (None, "hermit"),
+        ("north", "hermit"),
+    }
     assert {(tenant is None, agent is None) for _, _, tenant, agent in rows} == {
         (True, True),
         (True, False),
