@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.intp]
+Places = Positions | NDArray[np.int32]
 Words = NDArray[np.uint64]
 
 _BIT = np.uint64(1) << np.arange(64, dtype=np.uint64)
@@ -52,13 +53,13 @@ def has(words: Words, position: int) -> bool:
     return bool(words.item(position >> 6) >> (position & 63) & 1)
 
 
-def among(words: Words, positions: Positions | NDArray[np.int32]) -> Mask:
+def among(words: Words, positions: Places) -> Mask:
     """Which of `positions` are in the set."""
     mask: Mask = (words[positions >> 6] & _BIT[positions & 63]) != 0
     return mask
 
 
-def places(positions: Positions) -> tuple[Positions, Words]:
+def places(positions: Places) -> tuple[Places, Words]:
     """The word of each position, and its bit in there."""
     return positions >> 6, _BIT[positions & 63]
 
@@ -74,24 +75,20 @@ def members(words: Words) -> Positions:
 class Thresholds:
     """An index over one column (NaN: unknown, in no set) for sets like "at most 800"."""
 
-    __slots__ = ("_bit", "_checkpoints", "_number", "_step", "_values", "_word", "known")
+    __slots__ = ("_checkpoints", "_order", "_step", "_values", "known")
 
-    def __init__(self, column: Floats, positions: Positions | None = None, size: int | None = None) -> None:
-        """Of a column of all models, or of `positions` only, out of `size`."""
-        rows = np.flatnonzero(~np.isnan(column))
-        rows = rows[np.argsort(column[rows], kind="stable")]
-        order = rows if positions is None else positions[rows]
-        size = len(column) if size is None else size
-        self._values: Floats = column[rows]
-        self._number = len(order)
-        self._word = order >> 6
-        self._bit = _BIT[order & 63]
+    def __init__(self, column: Floats) -> None:
+        """Of a column of all models."""
+        order = np.flatnonzero(~np.isnan(column))
+        order = order[np.argsort(column[order], kind="stable")]
+        self._values: Floats = column[order]
+        self._order = order.astype(np.int32)
         self._step = max(1, -(-len(order) // _CHECKPOINTS))
-        words = np.zeros(words_for(size), dtype=np.uint64)
+        words = np.zeros(words_for(len(column)), dtype=np.uint64)
         self._checkpoints = [words]
         for start in range(0, len(order), self._step):
             words = words.copy()
-            np.add.at(words, self._word[start : start + self._step], self._bit[start : start + self._step])
+            np.add.at(words, *self._places(start, start + self._step))
             self._checkpoints.append(words)
         self.known: Words = words
 
@@ -107,15 +104,18 @@ class Thresholds:
         """The `number` lowest: the nearest checkpoint, and what lies between."""
         step = self._step
         nearest = (number + step // 2) // step
-        reached = min(nearest * step, self._number)
+        reached = min(nearest * step, len(self._order))
         words = self._checkpoints[nearest]
         if number > reached:
             words = words.copy()
-            np.add.at(words, self._word[reached:number], self._bit[reached:number])
+            np.add.at(words, *self._places(reached, number))
         elif number < reached:
             words = words.copy()
-            np.subtract.at(words, self._word[number:reached], self._bit[number:reached])
+            np.subtract.at(words, *self._places(number, reached))
         return words
+
+    def _places(self, start: int, end: int) -> tuple[Places, Words]:
+        return places(self._order[start:end])
 
 
 class PriceZones:

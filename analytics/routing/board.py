@@ -139,9 +139,8 @@ class Board:
         for (policy, task, domain), kind in list(old.kinds.items()):
             for sort in list(kind.rankings) if policy in policies_now else ():
                 yield partial(self.ranking, policies_now[policy], sort, task, domain)
-        for key, view in list(old.views.items()):
-            for index in {"by_quality", "by_n"} & set(view.__dict__):
-                yield partial(getattr, self.view(*key[:2], is_learned=key[2]), index)
+        for task, domain, is_learned in list(old.views):
+            yield partial(self.view, task, domain, is_learned=is_learned)
         for asked in list(old.estimates):
             yield partial(self.singles, *asked)
 
@@ -153,6 +152,11 @@ class Board:
                 for key in list(known)[:_AT_ONCE]:
                     known.pop(key, None)
                 time.sleep(0)
+
+    @cached_property
+    def learns_apart(self) -> bool:
+        """Whether the snapshot holds learned quality beside plain means."""
+        return self.scores is not None and self.scores.learned is not self.scores.experience
 
     @cached_property
     def zones(self) -> PriceZones:
@@ -205,10 +209,10 @@ class Board:
 
     def view(self, task: str | None, domain: str | None, *, is_learned: bool = False) -> View:
         """Everyone's experience at a task, in a domain, or at all: its plain means, or what was learned of them."""
-        key = (task, domain, is_learned)
+        key = (task, domain, is_learned and self.learns_apart)
         view = self.views.get(key)
         if view is None:
-            most = max(16, self.cache_bytes // (32 * max(self.catalog.size, 1)))
+            most = max(16, self.cache_bytes // (9 * max(self.catalog.size, 1)))
             view = remember(self.views, key, experience.view(self, *key), most)
         return view
 

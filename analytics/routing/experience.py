@@ -4,7 +4,7 @@ as a `Patch` of the few models that it covers. A narrower experience replaces a 
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import bits
-from .bits import Floats, Mask, Positions, Thresholds, Words
+from .bits import Floats, Mask, Positions, Words
 from .scores import EVIDENCE, Experience, Group
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _Z = 1.959963984540054  # two-sided 95 %
 _NOBODY, _NO_PRIORITY = np.zeros(0, dtype=np.intp), np.zeros(0)
 
 Sources = Mapping[int, tuple[Group, ...]]  # by place in BASES
+Rows = slice | Positions
 
 
 class Known(NamedTuple):
@@ -54,32 +55,31 @@ class Pool(NamedTuple):
     worth: Floats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """Everyone's experience, its plain means or what was learned of them: `row` of each model points into the columns, whose row 0 is unknown. `models` are those of the
-    other rows, ascending.
+    """Everyone's experience, its plain means or what was learned of them.
+
+    `row` of each model points into the columns, mostly those of the snapshot itself: their last entry, -1, is of nothing known.
+    `basis` is each model's. `parts` are the models and rows of each source, the narrower later.
     """
 
     row: NDArray[np.int32]
-    models: Positions
+    basis: NDArray[np.int8]
+    parts: Sequence[tuple[NDArray[np.int32], Rows]]
     quality: Floats
     n: Floats
     se: Floats
-    basis: NDArray[np.int8]
+    worth: Floats
     sources: Sources
     task_is_known: bool
-    worth: Floats
     is_learned: bool = False
 
-    @cached_property
-    def by_quality(self) -> Thresholds:
-        """The index for limits on quality (0..1), over the models of which there is experience."""
-        return Thresholds(self.quality[1:], self.models, len(self.row))
-
-    @cached_property
-    def by_n(self) -> Thresholds:
-        """The index for limits on the number of samples, over the models of which there is experience."""
-        return Thresholds(self.n[1:], self.models, len(self.row))
+    def at_least(self, what: str, bound: float, *, allow_unknown: bool) -> Words:
+        """The models with `quality` (0..1) or `n` of `bound` or more."""
+        column, passing = getattr(self, what), np.full(len(self.row), allow_unknown)
+        for models, rows in self.parts:
+            passing[models] = column[rows] >= bound
+        return bits.pack(passing)
 
 
 @dataclass(eq=False)  # not frozen: most questions of agents make one
@@ -128,38 +128,40 @@ def record(board: "Board", *, is_learned: bool) -> Experience | None:
 
 def view(board: "Board", task: str | None, domain: str | None, is_learned: bool = False) -> View:
     """The experience of everyone at `task`, in `domain`, or at all."""
-    size = board.catalog.size
-    row = np.zeros(size, dtype=np.int32)
     if domain is not None:
         is_learned = False  # a domain's graded answers stand as they are
     rows = record(board, is_learned=is_learned)
     sources = _sources(board, rows, task, domain)
-    pools = []
-    start = 1
-    for basis, groups in sources.items():
-        pool = _pooled(board, rows, groups)
-        row[pool.models] = np.arange(start, start + len(pool.models))
-        start += len(pool.models)
-        pools.append((basis, pool))
-    models = np.flatnonzero(row)
-    kept = row[models]
-    row[models] = np.arange(1, len(models) + 1)
-    unknown = np.array([np.nan])
-    columns = [
-        np.concatenate([unknown, np.concatenate([unknown, *(pool[place] for _, pool in pools)])[kept]])
-        for place in (1, 2, 3, 4)
-    ]
-    basis_of = np.concatenate([[0], *(np.full(len(pool.models), basis) for basis, pool in pools)]).astype(np.int8)
+    columns: Sequence[Floats] = [np.full(1, np.nan)] * 4
+    if rows is not None and all(len(groups) == 1 for groups in sources.values()):
+        columns = (rows.quality, rows.n, rows.se, rows.worth)
+        parts = [_listed(board, rows, group) for (group,) in sources.values()]
+    else:
+        pools = [_pooled(board, rows, groups) for groups in sources.values()]
+        ends = np.cumsum([len(pool.models) for pool in pools]).tolist()
+        parts = [
+            (pool.models.astype(np.int32), slice(end - len(pool.models), end))
+            for pool, end in zip(pools, ends, strict=True)
+        ]
+        if pools:
+            columns = [
+                np.concatenate([*values, [np.nan]]) for values in zip(*(pool[1:] for pool in pools), strict=True)
+            ]
+    row, basis_of = np.full(board.catalog.size, -1, dtype=np.int32), np.zeros(board.catalog.size, dtype=np.int8)
+    for basis, (models, there) in zip(sources, parts, strict=True):
+        row[models] = np.arange(there.start, there.stop, dtype=np.int32) if isinstance(there, slice) else there
+        basis_of[models] = basis
+    quality, n, se, worth = columns
     return View(
         row=row,
-        models=models,
-        quality=columns[0],
-        n=columns[1],
-        se=columns[2],
-        basis=np.append(np.int8(0), basis_of[kept]),
+        basis=basis_of,
+        parts=parts,
+        quality=quality,
+        n=n,
+        se=se,
+        worth=worth,
         sources=sources,
         task_is_known=task is None or any(basis > _OVERALL for basis in sources),
-        worth=columns[3],
         is_learned=is_learned,
     )
 
@@ -196,7 +198,7 @@ def patch(
         models = np.unique(np.concatenate([overridden, *(pool.models for _, _, pool in found)]))
     row = seen.row[models]
     columns = [column[row] for column in (seen.quality, seen.n, seen.se, seen.worth)]
-    basis_of, group_of = seen.basis[row], np.full(len(models), -1, dtype=np.int8)
+    basis_of, group_of = seen.basis[models], np.full(len(models), -1, dtype=np.int8)
     for place, (basis, _, pool) in enumerate(found):
         at = models.searchsorted(pool.models)
         for column, values in zip(columns, pool[1:], strict=True):
@@ -227,7 +229,7 @@ def known(board: "Board", seen: View, own: Patch | None, model: int) -> Known:
     at = None if own is None else own.index.get(model)
     if own is None or at is None:
         row = seen.row.item(model)
-        basis = seen.basis.item(row)
+        basis = seen.basis.item(model)
         return Known(
             board.catalog.priority.item(model),
             False,
@@ -331,22 +333,23 @@ def _has(board: "Board", rows: Experience | None, group: Group) -> bool:
 
 def _own(board: "Board", rows: Experience | None, group: Group) -> Pool | None:
     """One group's rows, by position; None if it has none."""
-    there = None if rows is None else rows.groups.find(group)
-    pool = None if rows is None or there is None else _listed(board, rows, there)
-    return pool if pool is not None and len(pool.models) else None
+    if rows is None or rows.groups.find(group) is None:
+        return None
+    models, there = _listed(board, rows, group)
+    return (
+        Pool(models.astype(np.intp), rows.quality[there], rows.n[there], rows.se[there], rows.worth[there])
+        if len(models)
+        else None
+    )
 
 
 def _pooled(board: "Board", rows: Experience | None, groups: tuple[Group, ...]) -> Pool:
     """The mean of the groups' rows for each model, each weighing as much as its n."""
-    assert rows is not None
-    found = [rows.groups.find(group) for group in groups]
-    if len(found) == 1 and found[0] is not None:
-        return _listed(board, rows, found[0])
     size = board.catalog.size
     total, weighted, variance = (np.zeros(size) for _ in range(3))
-    for there in found:
-        if there is not None:
-            pool = _listed(board, rows, there)
+    for group in groups:
+        pool = _own(board, rows, group)
+        if pool is not None:
             total[pool.models] += pool.n
             weighted[pool.models] += pool.n * pool.quality
             variance[pool.models] += (pool.n * pool.se) ** 2
@@ -355,9 +358,10 @@ def _pooled(board: "Board", rows: Experience | None, groups: tuple[Group, ...]) 
     return Pool(models, weighted[models] / weight, weight, np.sqrt(variance[models]) / weight, weight)
 
 
-def _listed(board: "Board", rows: Experience, there: slice) -> Pool:
-    """The rows whose model is in the catalog."""
-    models = board.model_of[rows.model[there]].astype(np.intp)
-    listed = models >= 0
-    columns = (column[there][listed] for column in (rows.quality, rows.n, rows.se, rows.worth))
-    return Pool(models[listed], *columns)
+def _listed(board: "Board", rows: Experience, group: Group) -> tuple[NDArray[np.int32], Rows]:
+    """The models of a group's rows that are in the catalog, and where these rows are."""
+    there = rows.groups.find(group)
+    assert there is not None
+    models = board.model_of[rows.model[there]]
+    at = (models >= 0).nonzero()[0]
+    return (models, there) if len(at) == len(models) else (models[at], at + there.start)

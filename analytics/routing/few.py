@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .bits import Floats, Mask, Positions, Words
+    from .bits import Floats, Mask, Places, Positions, Words
     from .board import Board
     from .experience import Patch, View
 
@@ -66,7 +66,7 @@ class Few:
         self._board, self._view, self._own = board, view, own
         self.models, self.scores, self.is_whole, self.floors = models, scores, is_whole, floors
         self._provider: NDArray[np.int32] | None = None
-        self._places: tuple[Positions, Words] | None = None
+        self._places: tuple[Places, Words] | None = None
         self._columns: dict[str, Floats] = {}
         self.best: list[Ranked] = [] if floors is None else self._ranked(slice(_BEST))
         self.sets: dict[Any, int] = {}

@@ -144,7 +144,8 @@ def overlaid(
     changed = np.array(sorted(merged), dtype=np.intp)
     models = changed if own is None else np.union1d(own.models, changed)
     row = seen.row[models]
-    columns = {name: getattr(seen, name)[row] for name in ("quality", "n", "se", "basis", "worth")}
+    columns = {name: getattr(seen, name)[row] for name in ("quality", "n", "se", "worth")}
+    columns["basis"] = seen.basis[models]
     columns["priority"] = board.catalog.priority[models]
     columns["of_agent"] = np.zeros(len(models), dtype=np.bool_)
     columns["group"] = np.full(len(models), -1, dtype=np.int8)

@@ -112,8 +112,7 @@ def _experience(what: str) -> Callable[[Asked, float], Words]:
     """A lower bound on the quality or on the n of the experience, the asking agent's own where it has any."""
 
     def passing(asked: Asked, bound: float) -> Words:
-        index: Thresholds = getattr(asked.view, f"by_{what}")
-        words = _or_unknown(asked, index, index.at_least(bound))
+        words = asked.view.at_least(what, bound, allow_unknown=asked.query.allow_unknown)
         own = asked.patch
         if own is None:
             return words

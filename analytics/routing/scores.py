@@ -58,7 +58,8 @@ class Group(NamedTuple):
 class Experience:
     """The rows of all groups: parallel columns, by group and then `model` (a place in the snapshot's list).
 
-    `n` is an exact count, `worth` what the quality is worth in ratings (the same where it is a plain mean).
+    `n` is an exact count, `worth` what the quality is worth in ratings (the same where it is a plain mean). `quality`, `n`,
+    `worth` and `se` have one entry more, the last: NaN, what is known of a model without a row.
     """
 
     groups: "Groups"
@@ -177,16 +178,22 @@ def _experience(
     return Experience(
         Groups(groups, unique, np.append(starts, len(order))),
         models[order].astype(np.int32, copy=False),
-        quality[order],
-        np.nan_to_num(exact[order]),
-        n,
-        np.where(np.isnan(se), 0.5 / np.sqrt(n), se),  # unknown: the widest that a mean on 0..1 can have
+        _with_unknown(quality[order]),
+        _with_unknown(np.nan_to_num(exact[order])),
+        _with_unknown(n),
+        _with_unknown(
+            np.where(np.isnan(se), 0.5 / np.sqrt(n), se)
+        ),  # without one: the widest that a mean on 0..1 can have
         floats(table, f"{prefix}_low", high=1)[order],
         floats(table, f"{prefix}_high", high=1)[order],
         _evidence(table)[order],
         None if is_plain else cast(table, "learned_basis", pa.string()).take(pa.array(order)),
         None if is_plain else floats(table, "own_share", high=1)[order],
     )
+
+
+def _with_unknown(column: Floats) -> Floats:
+    return np.append(column, np.nan)
 
 
 def _combined(

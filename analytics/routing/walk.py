@@ -20,7 +20,7 @@ from .ties import ROUNDING, SQRT_TAU
 
 _MEMBERS = 2_048  # an agent's list as long as that is put in order by itself
 _ONE_BY_ONE = 10
-_BAND = 8  # so many may tie with the best
+_BAND = 64  # so many may tie with the best: a large catalog has many like it
 
 
 def walk(asked: Asked) -> Choice | None:
