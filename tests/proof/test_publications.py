@@ -22,10 +22,11 @@ ROOT = Path(__file__).parents[2]
 READERS = 8
 YOUNG = 50
 READER = textwrap.dedent("""
-    import json, sys
+    import json, os, sys
     from pathlib import Path
     from analytics.routing.published import SnapshotUnreadable, read_published
 
+    os.nice(15)  # eight that read without a pause would leave the publisher hardly any time
     root, seen = Path(sys.argv[1]), {"reads": 0, "torn": 0, "missing": 0, "backwards": 0}
     newest = -1
     print("ready", flush=True)
