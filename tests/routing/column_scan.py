@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from routing.full_scan import FIELDS, NAMES, TIERS, Expected, World, agent_row, expected_loss, place_of, rules_of
+from routing.full_scan import Expected, agent_row, expected_loss, place_of
+from routing.full_scan_world import FIELDS, NAMES, TIERS, World, rules_of
 
 from analytics.routing import RouteQuery
 

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it, so that 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from routing import full_scan
+from routing.full_scan_world import World, rules_of
 from routing.generated import make_query, make_world
 from routing.worlds import NOW_S, configure, model, policy, scored
 
@@ -124,7 +125,7 @@ class House:
 
     def __init__(self, home: Path, rng: random.Random) -> None:
         self.home, self.rng = home, rng
-        self.worlds: dict[str, full_scan.World] = {}
+        self.worlds: dict[str, World] = {}
         self.now = NOW_S
 
     def publish(self) -> None:
@@ -168,12 +169,12 @@ class House:
             if query.agent or query.tenant or query.role or query.policy:
                 raise Crossed("a model without a catalog to know by that it may be named")
             return
-        limits: Mapping[str, Any] = full_scan.rules_of(world, query).limits
+        limits: Mapping[str, Any] = rules_of(world, query).limits
         for key in named:
             self._check_model(world, query, limits, key)
 
     @staticmethod
-    def _check_model(world: full_scan.World, query: RouteQuery, limits: Mapping[str, Any], key: str) -> None:
+    def _check_model(world: World, query: RouteQuery, limits: Mapping[str, Any], key: str) -> None:
         row = world.by_id[key]
         reason = full_scan.unusable(world, query, row)
         if reason not in {None, "failing"}:  # the figures were poisoned; everything else stands as published

@@ -4,7 +4,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
-from routing import full_scan
+from routing.full_scan_world import World
 from routing.worlds import NOW, NOW_S, accuracy, enabled, learned, model, policy, rating, score
 
 from analytics.routing import RouteQuery
@@ -36,7 +36,7 @@ def some(rng: random.Random, low: float, high: float) -> float | None:
     return None if rng.random() < 0.15 else round(rng.uniform(low, high), rng.choice([0, 2]))
 
 
-def make_world(rng: random.Random, size: int) -> full_scan.World:
+def make_world(rng: random.Random, size: int) -> World:
     models = [
         model(
             f"{rng.choice(PROVIDERS)}/m{index:04}",
@@ -93,7 +93,7 @@ def make_world(rng: random.Random, size: int) -> full_scan.World:
         for tenant, role in (("acme", None), (None, "clerk"), ("acme", "clerk"), ("other", "guest"))
         for key in rng.sample([*keys, "gone/model"], size * 2 // 3)
     ]
-    return full_scan.World(models, agents, MAPPED, rows, NOW_S, allowed=allowed, policies=POLICIES)
+    return World(models, agents, MAPPED, rows, NOW_S, allowed=allowed, policies=POLICIES)
 
 
 POLICIES = [
@@ -123,7 +123,7 @@ WHO = [(None, None), ("scribe", None), ("coder", None), (None, "acme"), ("scribe
 WEIGHTS = ("priority", "quality", "latency", "cost", "reliability")
 
 
-def make_query(rng: random.Random, world: full_scan.World) -> RouteQuery:
+def make_query(rng: random.Random, world: World) -> RouteQuery:
     keys = [row["id"] for row in world.models]
     fields: dict[str, Any] = {
         "task": lambda: rng.choice([*TASKS, "unheard-of"]),

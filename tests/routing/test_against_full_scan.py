@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from routing import column_scan, full_scan
+from routing.full_scan_world import World
 from routing.generated import MAPPED, PROVIDERS, make_query, make_world
 from routing.worlds import NOW_S, configure, model, rating, scored
 
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
 
 
-def crowd(rng: random.Random, size: int) -> full_scan.World:
+def crowd(rng: random.Random, size: int) -> World:
     """Many models of nearly the same, well-known quality: nearly every answer is a tie."""
     keys = [f"{rng.choice(PROVIDERS)}/m{index:04}" for index in range(size)]
     models = [model(key, pricing_input=rng.choice([None, *(n / 64 for n in range(1, 500))])) for key in keys]
@@ -26,7 +27,7 @@ def crowd(rng: random.Random, size: int) -> full_scan.World:
         )
         for key in keys
     ]
-    return full_scan.World(models, [], MAPPED, rows, NOW_S)
+    return World(models, [], MAPPED, rows, NOW_S)
 
 
 @pytest.mark.parametrize(("size", "questions"), [(12, 100), (300, 60), (1_500, 15)])
@@ -52,7 +53,7 @@ def test_ties_of_a_crowd_are_settled_like_a_full_scan(tmp_path: Path, size: int,
     assert ties > questions / 3
 
 
-def opened(home: Path, world: full_scan.World) -> Lookup:
+def opened(home: Path, world: World) -> Lookup:
     configure(home, world.models, world.agents, world.tasks, allowed=world.allowed, stored=world.policies)
     scored(home, world.scores)
     lookup = Lookup.open(home, watch=False, clock=lambda: NOW_S)

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,12 @@ from typing import Any
 import pyarrow as pa
 from routing.publishing import publish
 
+from analytics.routing import RouteAnswer
+
 Row = Mapping[str, Any]
+Ask = Callable[..., RouteAnswer]
+Make = Callable[..., Ask]
+CODE = [("code", "coding")]
 
 NOW = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 NOW_S = NOW.timestamp()
@@ -192,3 +197,10 @@ def scored(home: Path, rows: Sequence[Row], *, simulated: bool = False, as_of: s
     pointer = "CURRENT-simulated" if simulated else "CURRENT"
     described: dict[str, Any] = {"kind": "scoring", "is_simulated": simulated, "as_of": as_of} | meta
     return publish(home / "scoring", f"s{next(_names)}", tables, pointer=pointer, **described)
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
