@@ -1,12 +1,12 @@
 """Watching a run from a terminal: a table per model that fills while requests come back; elsewhere a line per finished model."""
 
 from collections import Counter
+from typing import Any
 
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from flows import render
 from flows.plan import Plan
@@ -18,10 +18,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def summary_table(
-    summaries: list[ModelSummary], planned: dict[str, int] | None = None, title: str | None = None
-) -> Table:
-    """What was measured, a row per model; medians over successes."""
+def summary_rows(summaries: list[ModelSummary], planned: dict[str, int] | None = None) -> list[tuple[Any, ...]]:
+    """What was measured, a row of `COLUMNS` per model; medians over successes."""
     rows = []
     for one in summaries:
         of = f"{one.requests}/{planned[one.model]}" if planned else one.requests
@@ -30,7 +28,7 @@ def summary_table(
         rows.append(
             (one.model, of, one.ok, one.total_latency_ms, one.ttft_ms, one.tps, one.input_tokens, one.output_tokens, cost, right, one.status)
         )  # fmt: skip
-    return render.table(title, COLUMNS, rows)
+    return rows
 
 
 class Watch:
@@ -94,7 +92,9 @@ class Watch:
             self._is_heard = False
 
     def _picture(self) -> Group:
-        return Group(summary_table(summarize(list(self._results)), self._planned), self._bar)
+        return Group(
+            render.table(None, COLUMNS, summary_rows(summarize(list(self._results)), self._planned)), self._bar
+        )
 
     def _say_finished(self, model: str) -> None:
         done = sum(count == 0 for count in self._left.values())

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Sync, measure, score and route on three simulated providers, its flows under Prefect; all in SCOREHOUSE_HOME/demo."""
-    home = load_settings().home.path / "demo"
+    home = home_of_demo(load_settings().home.path)
     # A project that is configured is production's: the simulated providers are none of its business.
     elsewhere = dict.fromkeys(("supabase_url", "supabase_service_role_key", "supabase_db_url"))
     settings = load_settings(home).model_copy(update=elsewhere)
@@ -56,11 +57,16 @@ def demo(
     run_demo(settings, Watch(), seed=seed, sample=sample, say=render.say, show=show)
 
 
+def home_of_demo(home: Path) -> Path:
+    """Where the demo lives below `home`; a folder that a demo made is its own, so that its providers answer there again."""
+    return home if home.name == "demo" and (home / "prefect").is_dir() else home / "demo"
+
+
 def _show(done: "DemoReport", home: Home) -> None:
-    from flows.watch import summary_table
+    from flows.watch import COLUMNS, summary_rows
 
     title = "What was measured (simulated providers; medians over successes)"
-    render.out.print(summary_table(done.summaries, title=title))
+    render.show_table(title, COLUMNS, summary_rows(done.summaries))
     render.out.print()
     render.out.print(render.plain(f"Which model for task '{done.task}'?"), style="bold")
     show_answer(done.answer)

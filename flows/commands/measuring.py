@@ -76,14 +76,14 @@ def run_and_show(settings: Settings, request: "BenchmarkRequest", *, as_json: bo
 def show_report(report: "BenchmarkReport", *, as_json: bool) -> None:
     """The table of what was measured, and what a person should know about the run."""
     from flows.summary import summarize
-    from flows.watch import summary_table
+    from flows.watch import COLUMNS, summary_rows
 
     summaries = summarize(report.results)
     if as_json:
         render.show_json(report_json(report))
     else:
         simulated = " (simulated providers)" if summaries and all(one.is_simulated for one in summaries) else ""
-        render.out.print(summary_table(summaries, title=f"Run {report.run_name}{simulated}"))
+        render.show_table(f"Run {report.run_name}{simulated}", COLUMNS, summary_rows(summaries))
     cost = "an unknown cost" if report.cost_usd is None else f"{report.cost_usd:.6f} USD"
     unpriced = sum(result.success and result.cost_usd is None for result in report.results)
     if report.cost_usd is not None and unpriced:

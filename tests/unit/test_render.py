@@ -1,8 +1,10 @@
 """How things look: text from outside stays text."""
 
+import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,8 @@ def test_text_from_outside_cannot_move_the_cursor(text: str, capfd: pytest.Captu
         (["a", "b"], "a, b"),
         ({"200": 3}, "200 x3"),
         ("text", "text"),
+        (datetime(2026, 1, 1, 12, 30, 59, 912345, tzinfo=UTC), "2026-01-01T12:30:59Z"),
+        (datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2025-12-31T23:00:00Z"),
     ],
 )
 def test_a_cell_says_what_a_reader_needs(value: object, shown: str) -> None:
@@ -73,6 +77,51 @@ def test_json_lines_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) ->
 def test_numbers_stand_to_the_right_and_names_to_the_left() -> None:
     made = render.table(None, ("name", "n"), [("a", 1), ("b", None)])
     assert [column.justify for column in made.columns] == ["left", "right"]
+
+
+MODELS: list[dict[str, Any]] = [
+    {"id": "sim-borealis/borealis-mini-free", "capabilities": ["text", "vision"], "price": 0.15},
+    {"id": "sim-cascade/deep \U0001f4a5", "capabilities": ["text", "function_calling", "long_context"], "price": None},
+]
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, width: int | None) -> list[str]:
+    """The lines of a table of models on a terminal of `width` columns, or where there is none."""
+    shown = io.StringIO()
+    here = render.Terminal(
+        file=shown, force_terminal=width is not None, color_system=None, highlight=False, width=width or 150
+    )
+    monkeypatch.setattr(render, "out", here)
+    render.show_rows("Models", MODELS, "")
+    return shown.getvalue().splitlines()
+
+
+def test_a_table_folds_between_words_to_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert printed(monkeypatch, 64) == [
+        "Models",
+        "id                               capabilities              price",
+        "sim-borealis/borealis-mini-free  text, vision               0.15",
+        "sim-cascade/deep \U0001f4a5              text, function_calling,       -",
+        "                                 long_context",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120, None])
+def test_no_width_cuts_a_word_in_two_or_ends_a_line_in_spaces(
+    width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = printed(monkeypatch, width)
+    words = {word for line in lines for word in line.split()}
+    assert {"sim-borealis/borealis-mini-free", "capabilities", "function_calling,", "long_context", "0.15"} <= words
+    assert lines == [line.rstrip() for line in lines]
+
+
+def test_without_a_terminal_a_row_is_a_line_whatever_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS[0], "capabilities", [f"capability_{number}" for number in range(50)])
+    lines = printed(monkeypatch, None)
+    assert len(lines) == 2 + len(MODELS)
+    assert "capability_0, " in lines[2]
+    assert "capability_49" in lines[2]
 
 
 def test_where_there_is_nothing_to_show_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
