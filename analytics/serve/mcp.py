@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from socket import socket
 from typing import Annotated, Any, Literal
 
 from mcp.server import MCPServer
@@ -200,13 +201,15 @@ def http_security(host: str, names: list[str]) -> TransportSecuritySettings:
     return TransportSecuritySettings(enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins)
 
 
-async def serve_http(server: MCPServer, host: str, port: int, names: list[str], token: str | None = None) -> None:
-    """Serve over streamable HTTP until it is stopped; with a `token` only to those who send it as `Authorization: Bearer`."""
+async def serve_http(
+    server: MCPServer, host: str, listening: list[socket], names: list[str], token: str | None = None
+) -> None:
+    """Serve over streamable HTTP at sockets of `host` until it is stopped; with a `token` only to those who send it as `Authorization: Bearer`."""
     import uvicorn  # noqa: PLC0415  # half a second that stdio does not need
 
     app = server.streamable_http_app(host=host, transport_security=http_security(host, names))
     guarded = app if token is None else _guarded(app, token)
-    await uvicorn.Server(uvicorn.Config(guarded, host=host, port=port, log_level="warning")).serve()
+    await uvicorn.Server(uvicorn.Config(guarded, log_level="warning")).serve(sockets=listening)
 
 
 def _guarded(app: ASGIApp, token: str) -> ASGIApp:

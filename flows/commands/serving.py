@@ -1,7 +1,9 @@
 """`scorehouse mcp`: the lookup for agents that speak the Model Context Protocol."""
 
 import asyncio
+import errno
 import os
+import socket
 from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -52,13 +54,41 @@ def mcp(
     if token is not None and len(token) < _SHORTEST:
         raise UsageError(f"{TOKEN} is too short to be a secret: give at least {_SHORTEST} characters.")
     settings = load_settings()
+    listening = _listening(host, port) if transport == "http" else []
     with Lookup.open(settings.home.path, log=True) as lookup:
         server = make_server(lookup, _services(settings), version=metadata.version("scorehouse"))
         if transport == "stdio":
             asyncio.run(server.run_stdio_async())
             return
+        port = listening[0].getsockname()[1]
         render.say(f"Serving MCP at http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
-        asyncio.run(serve_http(server, host, port, names, token))
+        asyncio.run(serve_http(server, host, listening, names, token))
+
+
+def _listening(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen at each address of `host` that this machine has. FlowError: another program listens there, or it has none."""
+    made: list[socket.socket] = []
+    lacking: OSError | None = None
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found):
+            try:
+                made.append(socket.create_server((address, port), family=family))
+            except OSError as error:
+                if error.errno not in (
+                    errno.EADDRNOTAVAIL,
+                    errno.EAFNOSUPPORT,
+                ):  # localhost is IPv6 too, where there is any
+                    raise
+                lacking = error
+        if not made and lacking is not None:
+            raise lacking
+    except OSError as error:
+        for one in made:
+            one.close()
+        why = (error.strerror or str(error)).partition(" (while")[0]
+        raise FlowError(f"Cannot listen at {host}, port {port}: {why}. Another --port or --host may be free.") from None
+    return made
 
 
 def _services(settings: Settings) -> "Services":

@@ -250,6 +250,21 @@ def test_beyond_loopback_a_name_must_be_given(run: Run) -> None:
         assert "--remote-name" in ran.err
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_port_that_is_taken_is_one_sentence(run: Run, unused_port: int, host: str) -> None:
+    with socket.create_server(("127.0.0.1", unused_port)):
+        ran = run("mcp", "--transport", "http", "--host", host, "--port", unused_port)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert f"Cannot listen at {host}, port {unused_port}: Address already in use. " in ran.err
+
+
+def test_an_address_of_another_machine_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOREHOUSE_MCP_TOKEN", SECRET)
+    ran = run("mcp", "--transport", "http", "--host", "192.0.2.1", "--remote-name", "house.internal")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert "Cannot listen at 192.0.2.1, port 8765: Cannot assign requested address. " in ran.err
+
+
 def test_without_the_package_one_sentence_says_how_to_install_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "analytics.serve.mcp", raising=False)
     monkeypatch.setitem(sys.modules, "mcp", None)
