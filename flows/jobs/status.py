@@ -1,9 +1,11 @@
 """Is the house in order? What can be reached, how fresh it is, and what waits."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from analytics.errors import AnalyticsError
@@ -155,7 +157,22 @@ def _last_run(store: Store, now: datetime) -> Part:
     return Part("last_run", "failed" if nothing_came else "ok", detail, figures)
 
 
+def _unusable(name: str, folder: Path) -> Part | None:
+    """The part that lies in a `folder` which cannot be listed; None if it can, or is not there yet."""
+    try:
+        with os.scandir(folder) as entries:
+            next(entries, None)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        said = f"{folder}: {error.strerror or error}"
+        return Part(name, "failed", said, {"error": said})
+    return None
+
+
 def _spool(settings: Settings) -> Part:
+    if failed := _unusable("spool", settings.home.spool):
+        return failed
     waiting = open_spool(settings).run_ids()
     if not waiting:
         return Part("spool", "ok", "empty: everything has landed", {"runs_waiting": 0})
@@ -168,6 +185,8 @@ def _spool(settings: Settings) -> Part:
 
 
 def _lake(settings: Settings, store: Store) -> Part:
+    if failed := _unusable("lake", settings.home.lake):
+        return failed
     lake = Lake(settings.home.lake)
     try:
         manifest = lake.manifest()
@@ -187,6 +206,8 @@ def _lake(settings: Settings, store: Store) -> Part:
 
 
 def _reconciliation(settings: Settings, now: datetime) -> Part:
+    if failed := _unusable("reconciliation", settings.home.lake):
+        return failed
     try:
         found = last_reconciliation(Lake(settings.home.lake))
     except AnalyticsError as error:
@@ -215,6 +236,8 @@ def _reconciliation(settings: Settings, now: datetime) -> Part:
 
 def _snapshot(settings: Settings, pointer: str, now: datetime) -> Part:
     name = "snapshot" if pointer == "CURRENT" else "simulated_snapshot"
+    if failed := _unusable(name, settings.home.scoring):
+        return failed
     if not (settings.home.scoring / pointer).is_file():
         return Part(name, "empty", "none published", {})
     try:
