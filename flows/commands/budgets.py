@@ -1,6 +1,7 @@
 """`scorehouse budgets`: what a tenant, a user or an agent may spend, and how often it may ask."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -30,9 +31,13 @@ def list_budgets(tenant: OfTenant = None, json: Json = False) -> None:
     if json:
         render.show_json_lines(found)
         return
-    render.show_rows(
-        None, found, "There are no budgets, so nothing is limited: 'scorehouse budgets set --tenant T --limit-usd X' makes one."
-    )  # fmt: skip
+    if tenant is None:
+        none = (
+            "There are no budgets, so nothing is limited: 'scorehouse budgets set --tenant T --limit-usd X' makes one."
+        )
+    else:
+        none = f"Tenant {tenant} has no budget, so nothing limits it; 'scorehouse budgets list' shows everyone's."
+    render.show_rows(None, found, none)
 
 
 @budgets.command("set")
@@ -42,7 +47,7 @@ def set_budget(
     agent: Annotated[str | None, typer.Option("--agent", help="For this agent alone.")] = None,
     period: Annotated[str, typer.Option("--period", help="day or month (UTC), or total.")] = "month",
     limit_usd: Annotated[
-        float | None, typer.Option("--limit-usd", min=0, help="At most so much in each period.")
+        float | None, typer.Option("--limit-usd", min=0, max=1e12, help="At most so much in each period.")
     ] = None,
     requests_per_hour: Annotated[
         int | None, typer.Option("--requests-per-hour", min=0, help="At most so many requests in each hour.")
@@ -82,10 +87,15 @@ def set_budget(
     said = (
         []
         if stored["limit_usd"] is None
-        else [f"${stored['limit_usd']:.6g} in {'all' if period == 'total' else f'a {period}'}"]
+        else [f"${_figure(stored['limit_usd'])} in {'all' if period == 'total' else f'a {period}'}"]
     )
     said += [] if stored["requests_per_hour"] is None else [f"{stored['requests_per_hour']:,} requests an hour"]
     render.say(f"{owner_of(owner)[0].upper()}{owner_of(owner)[1:]} may use {' and '.join(said)}.")
+
+
+def _figure(usd: float) -> str:
+    """All digits that were set, none of them as a power of ten: 0.0000001, 1,250,000, 2.5."""
+    return f"{Decimal(repr(usd)).normalize():,f}"
 
 
 def _new(owner: Mapping[str, str | None], now: str) -> Row:

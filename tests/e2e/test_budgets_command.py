@@ -43,12 +43,23 @@ def test_a_budget_is_set_listed_used_up_and_cleared(run: Any) -> None:
     assert json.loads(run("status", "--json").out)["budgets"] == {"state": "ok", "budgets": 1, "over": [], "near": []}
 
 
+def test_a_limit_is_told_in_all_its_digits(run: Any) -> None:
+    for given, told in (("100", "$100"), ("1234567.89", "$1,234,567.89"), ("0.0000001", "$0.0000001"), ("0", "$0")):
+        assert f"may use {told} in a month." in run("budgets", "set", "--tenant", "acme", "--limit-usd", given).err
+
+
+def test_a_tenant_without_a_budget_is_not_told_that_nobody_has_one(run: Any) -> None:
+    assert run("budgets", "set", "--tenant", "acme", "--limit-usd", "100").code == 0
+    assert "Tenant ghost has no budget, so nothing limits it" in run("budgets", "list", "--tenant", "ghost").err
+
+
 def test_a_budget_that_makes_no_sense_is_refused(run: Any) -> None:
     for words, said in (
         (["--limit-usd", "1", "--period", "week"], "--period 'week' is not one of day, month, total"),
         ([], "Give --limit-usd, --requests-per-hour or both; or --clear alone"),
         (["--limit-usd", "1", "--clear"], "or --clear alone"),
         (["--limit-usd", "nan"], "Input should be greater than or equal to 0"),
+        (["--limit-usd", "1e300"], "Input should be less than or equal to 1"),
         (["--limit-usd", "1", "--user", ""], "may not be empty"),
         (["--clear"], "There is no month budget of the whole tenant acme"),
     ):
