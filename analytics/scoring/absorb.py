@@ -20,6 +20,7 @@ from analytics.scoring.state import SLOTS, Changes, State, sparse_code, sparse_p
 Ints = npt.NDArray[np.int64]
 
 _COUNT_AT = 4_000_000  # cells that are collected before they are counted: 32 MB
+_MAPPED = 50_000  # cells that are counted under one mapping: the pages it has taken up are let go of with it
 _ROLLUPS = 2_048  # whose histograms are added up at once: 22 MB
 _READ = 256  # keys whose histograms are read at once: 3 MB
 
@@ -139,7 +140,9 @@ class Fresh:
             path = self._state.histogram_path(ring)
             with path.open("ab") as file:
                 file.truncate(max(file.tell(), (int(at[-1]) // CELLS + 1) * CELLS * 4))
-            np.memmap(path, np.uint32, "r+")[at] += counts.astype(np.uint32)
+            for first in range(0, len(at), _MAPPED):
+                here = slice(first, first + _MAPPED)
+                np.memmap(path, np.uint32, "r+")[at[here]] += counts[here].astype(np.uint32)
         self._cells, self._waiting = {}, 0
 
     def finish(self, raw: Ints, rollup_of: Ints) -> None:
