@@ -1,4 +1,4 @@
-"""The trail of who changed what, written in SQLite inside the transaction of the change."""
+"""The trail of who changed what: one row for each change, in SQLite written inside its transaction."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -15,6 +15,30 @@ def said_of(actor: Actor) -> Row:
     return {name: mended(value) for name, value in asdict(actor).items()}
 
 
+def row_of(
+    actor: Actor,
+    action: str,
+    subject: tuple[str, str],
+    values: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
+    tenant: str | None,
+    at: str,
+) -> Row:
+    """A new row of `audit_log`: `subject` is the table and the id of what was changed, `values` what it said before and after."""
+    return {
+        "id": new_id(),
+        "tenant_id": tenant,
+        "actor_id": actor.id,
+        "actor_role": actor.role,
+        "action": action,
+        "object_type": subject[0],
+        "object_id": subject[1],
+        "old_value": values[0],
+        "new_value": values[1],
+        "reason": actor.reason,
+        "created_at": at,
+    }
+
+
 def record(
     connection: sqlite3.Connection,
     actor: Actor,
@@ -25,25 +49,7 @@ def record(
     tenant: str | None,
     at: str,
 ) -> None:
-    """One row of `audit_log`: `subject` is the table and the id of what was changed, `values` what it said before and after."""
-    row = to_sqlite(
-        clean(
-            schema.table("audit_log"),
-            {
-                "id": new_id(),
-                "tenant_id": tenant,
-                "actor_id": actor.id,
-                "actor_role": actor.role,
-                "action": action,
-                "object_type": subject[0],
-                "object_id": subject[1],
-                "old_value": values[0],
-                "new_value": values[1],
-                "reason": actor.reason,
-                "created_at": at,
-            },
-            "audit_log",
-        )
-    )
+    """Write one row of `audit_log`."""
+    row = to_sqlite(clean(schema.table("audit_log"), row_of(actor, action, subject, values, tenant, at), "audit_log"))
     names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
     connection.execute(f"insert into audit_log ({names}) values ({marks})", row)  # noqa: S608  # names of ours

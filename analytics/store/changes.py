@@ -7,7 +7,7 @@ from typing import Any
 from analytics.errors import BadRows
 from analytics.store import audit, schema
 from analytics.store.protocol import Actor
-from analytics.store.rows import Row, clean, from_sqlite, mended, now_text, to_sqlite
+from analytics.store.rows import Row, clean, from_sqlite, mended, now_text, stable_id, to_sqlite
 from analytics.store.schema import Table
 
 _STAMPS = ("created_at", "updated_at", "set_by")  # the store's to write
@@ -58,6 +58,24 @@ def remove(
             connection.execute(f"delete from {table.name} where {table.key} = ?", (mended(row_id),))  # noqa: S608  # names of ours
             removed += 1
     return removed
+
+
+def added(
+    table: str, rows: Sequence[Mapping[str, Any]], action: str, actor: Actor, at: str | None
+) -> list[tuple[Table, list[Row]]]:
+    """A person's events, and their rows of the audit log, each with the table they go to; checked. Raises BadRows and UnknownName.
+
+    An event's row of the log has an id that follows from the event's, so that what is added again is not told again.
+    """
+    shape, log, moment = schema.events(table), schema.table("audit_log"), moment_of(at)
+    found, trail = list[Row](), list[Row]()
+    for index, given in enumerate(rows):
+        row = clean(shape, given, f"{table}, row {index}")
+        values = (None, {name: row[name] for name in _compared(shape, row)})
+        told = audit.row_of(actor, action, (table, str(row["id"])), values, row.get("tenant_id"), moment)
+        found.append(row)
+        trail.append(clean(log, told | {"id": stable_id("audit", f"{table}/{row['id']}")}, "audit_log"))
+    return [(shape, found), (log, trail)]
 
 
 def _change(connection: sqlite3.Connection, table: Table, row: Row, where: str, said: tuple[str, Actor, str]) -> bool:

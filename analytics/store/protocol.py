@@ -213,6 +213,14 @@ class Store(Protocol):
     def remove_rows(self, table: str, ids: Sequence[str], *, action: str, actor: Actor, at: str | None = None) -> int:
         """Make a person's deletion of rows by key, all or none, with one row in `audit_log` for each that was there; how many were."""
 
+    def add_events(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, action: str, actor: Actor, at: str | None = None
+    ) -> None:
+        """Add what a person says to an event table, all or none, each row with one in `audit_log` in the same transaction.
+
+        Safe to repeat: an event that is there stays as it is, and has its one row. BadRows names the row and the column.
+        """
+
     def set_agent_models(
         self,
         agent: str,

@@ -222,6 +222,18 @@ class SqliteStore:
         with self._transaction() as connection:
             return changes.remove(connection, shape, ids, action, actor, moment)
 
+    def add_events(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, action: str, actor: Actor, at: str | None = None
+    ) -> None:
+        found = changes.added(table, rows, action, actor, at)
+        with self._transaction() as connection:
+            for shape, wanted in found:
+                for index, row in enumerate(map(to_sqlite, wanted)):
+                    try:
+                        connection.execute(upsert(shape, tuple(row)), row)
+                    except sqlite3.IntegrityError as error:
+                        raise BadRows(f"{table}, row {index}: {error}") from None
+
     def set_agent_models(
         self,
         agent: str,

@@ -271,6 +271,11 @@ class SupabaseStore:
     def remove_rows(self, table: str, ids: Sequence[str], *, action: str, actor: Actor, at: str | None = None) -> int:
         return supabase_steering.remove_rows(self, table, ids, action, actor, at)
 
+    def add_events(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, action: str, actor: Actor, at: str | None = None
+    ) -> None:
+        supabase_steering.add_events(self, table, rows, action, actor, at)
+
     def set_agent_models(
         self,
         agent: str,

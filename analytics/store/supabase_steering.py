@@ -45,6 +45,22 @@ def remove_rows(project: _Project, table: str, ids: Sequence[str], action: str, 
     return int(project.call("remove_rows", p_table=table, p_ids=mended(list(ids)), **said)["removed"])
 
 
+def add_events(
+    project: _Project, table: str, rows: Sequence[Mapping[str, Any]], action: str, actor: Actor, at: str | None
+) -> None:
+    """What `Store.add_events` says."""
+    found = changes.added(table, rows, action, actor, at)
+    grouped = [group for shape, wanted in found for group in groups(shape, wanted)]
+    if not grouped:
+        return
+    try:
+        project.send("write_rows", grouped)
+    except Refusal as error:
+        keys = [[str(row["id"]) for row in wanted] for _, wanted in found]
+        index = next((ids.index(str(error.key)) for ids in keys if str(error.key) in ids), None)
+        raise BadRows(f"{table}{'' if index is None else f', row {index}'}: {error}") from None
+
+
 def set_agent_models(
     project: _Project,
     agent: str,

@@ -8,10 +8,16 @@ from store.samples import T0, T1, T2, Row, entry, provider
 from store.spending import budget
 
 from analytics.errors import BadRows, UnknownName
-from analytics.store import Actor, Store
+from analytics.store import Actor, Store, new_id
 
 OPS = Actor("platform_admin", id="ops", reason="too slow")
 STAMPED = {"set_by", "created_at", "updated_at"}
+
+
+def correction(**given: Any) -> Row:
+    """A price that was wrong."""
+    return {"id": new_id(), "price_id": "p1", "input_price_per_m": 1.0, "output_price_per_m": 4.0, "reason": "a zero too many",
+            "created_at": T0, **given}  # fmt: skip
 
 
 def trail(store: Store) -> list[Row]:
@@ -111,6 +117,73 @@ class ChangesContract:
             store.change_rows("providers", [off, wrong], action="disable_provider", actor=OPS)
         assert [row["is_active"] for row in store.read_all("providers")] == [True]
         assert trail(store) == []
+
+    def test_a_price_that_a_person_sets_is_told_with_its_figures_and_the_models_key(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        (model,) = store.read_all("models")
+        price = {"id": new_id(), "provider_id": model["provider_id"], "model_id": model["id"], "input_price_per_m": 0.1,
+                 "output_price_per_m": 0.4, "source": "admin", "timestamp": T1}  # fmt: skip
+        for _ in range(2):
+            store.change_rows("prices", [price], action="set_price", actor=OPS, at=T1)
+        (row,) = trail(store)
+        assert (row["action"], row["object_type"], row["object_id"]) == ("set_price", "prices", price["id"])
+        assert (row["actor_id"], row["reason"], row["created_at"]) == ("ops", "too slow", T1)
+        told = price | {"model": "aurora/small"} | dict.fromkeys(
+            ("cached_input_price_per_m", "matched_model", "quarantine_reason", "source_version")
+        )  # fmt: skip
+        del told["timestamp"]
+        assert (row["old_value"], row["new_value"]) == (None, told)
+
+    def test_what_a_model_refused_is_forgotten_by_a_person_with_what_was_known(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small")], T0)
+        (model,) = store.read_all("models")
+        store.note_rejected_parameters(model["id"], {"top_p": T0})
+        assert trail(store) == [], "what the engine notes is nobody's change"
+        forgotten = {"id": model["id"], "rejected_parameters": {}}
+        for _ in range(2):
+            store.change_rows("models", [forgotten], action="retry_parameters", actor=OPS, at=T1)
+        assert store.read_all("models") == [model | {"updated_at": T1}]
+        (row,) = trail(store)
+        assert [row[name]["rejected_parameters"] for name in ("old_value", "new_value")] == [{"top_p": T0}, {}]
+
+    def test_an_event_that_a_person_adds_is_there_once_and_audited_once(self, store: Store) -> None:
+        first, second = correction(), correction(price_id="p2", cached_input_price_per_m=0.5)
+        store.add_events("repricings", [], action="reprice", actor=OPS)
+        store.add_events("repricings", [first, second], action="reprice", actor=OPS, at=T1)
+        again = first | {"input_price_per_m": 9.0}
+        store.add_events("repricings", [again, second], action="reprice", actor=Actor("service"), at=T2)
+        assert {row["id"]: row["input_price_per_m"] for row in store.read("repricings").rows} == {
+            first["id"]: 1.0, second["id"]: 1.0
+        }  # fmt: skip
+        rows = {row["object_id"]: row for row in trail(store)}
+        assert len(trail(store)) == 2
+        for given in (first, second):
+            row = rows[given["id"]]
+            assert (row["action"], row["object_type"], row["created_at"]) == ("reprice", "repricings", T1)
+            assert (row["actor_id"], row["actor_role"], row["reason"]) == ("ops", "platform_admin", "too slow")
+            assert row["old_value"] is None
+            assert row["new_value"] == {name: value for name, value in given.items() if name != "created_at"}
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            ({"price_id": None}, "repricings, row 1: price_id"),
+            ({"input_price_per_m": "much"}, "repricings, row 1: input_price_per_m"),
+            ({"input_price_per_m": -1.0}, "repricings, row 1: "),
+            ({"colour": "red"}, "repricings, row 1: .*has no column 'colour'"),
+        ],
+    )
+    def test_events_of_which_one_is_refused_are_not_added_at_all(self, store: Store, wrong: Row, said: str) -> None:
+        with pytest.raises(BadRows, match=said):
+            store.add_events("repricings", [correction(), correction(**wrong)], action="reprice", actor=OPS)
+        assert store.read("repricings").rows == trail(store) == []
+
+    @pytest.mark.parametrize("table", ["prices", "catalog", "store_epoch", "nothing"])
+    def test_what_holds_no_events_gets_none(self, store: Store, table: str) -> None:
+        with pytest.raises(UnknownName, match=table):
+            store.add_events(table, [{"id": new_id()}], action="add", actor=OPS)
 
     @pytest.mark.parametrize("table", ["audit_log", "benchmark_results", "catalog", "store_epoch", "nothing"])
     def test_events_and_views_are_nobodys_to_change(self, store: Store, table: str) -> None:

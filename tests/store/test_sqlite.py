@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from store.base import StoreContract
+from store.changing import correction
 from store.samples import T0, entry, provider, request, result, run
 from store.spending import at, budget, spend_in_a_process
 
@@ -234,6 +235,9 @@ def test_what_cannot_be_audited_is_not_changed(store: SqliteStore, path: Path) -
         store.change_rows("providers", [{"id": provider()["id"], "is_active": False}], action="change", actor=anna)
     with pytest.raises(BadRows, match="closed"):
         store.remove_rows("budgets", [limited["id"]], action="remove", actor=anna)
+    with pytest.raises(BadRows, match="closed"):
+        store.add_events("repricings", [correction()], action="reprice", actor=anna)
+    assert store.read("repricings").rows == []
     assert store.read_all("providers")[0]["is_active"] is True
     assert len(store.read_all("budgets")) == 1
 

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from store.base import StoreContract
+from store.changing import correction
 from store.samples import T0, entry, provider, request
 from store.spending import budget
 from supabase_project import Fault, Project
@@ -167,6 +168,13 @@ def test_a_switch_or_a_budget_whose_reply_is_lost_is_made_and_audited_once(
     ]  # fmt: skip
 
 
+def test_a_correction_whose_reply_is_lost_is_made_and_audited_once(store: SupabaseStore, project: Project) -> None:
+    project.proxy.faults.append(Fault("drop", method="POST", path="write_rows", after=True))
+    store.add_events("repricings", [correction()], action="reprice", actor=Actor("platform_admin", "anna"))
+    assert [fault.times for fault in project.proxy.faults] == [0], "it was met"
+    assert len(store.read("repricings").rows) == len(store.read("audit_log").rows) == 1
+
+
 def test_what_cannot_be_audited_is_not_changed(store: SupabaseStore, project: Project) -> None:
     store.write("providers", [provider()])
     store.write("budgets", [limited := budget(limit_usd=5.0)])
@@ -177,5 +185,8 @@ def test_what_cannot_be_audited_is_not_changed(store: SupabaseStore, project: Pr
         store.change_rows("providers", [{"id": provider()["id"], "is_active": False}], action="change", actor=anna)
     with pytest.raises(BadRows, match="closed"):
         store.remove_rows("budgets", [limited["id"]], action="remove", actor=anna)
+    with pytest.raises(BadRows, match="closed"):
+        store.add_events("repricings", [correction()], action="reprice", actor=anna)
+    assert store.read("repricings").rows == []
     assert store.read_all("providers")[0]["is_active"] is True
     assert len(store.read_all("budgets")) == 1
