@@ -23,6 +23,7 @@ from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
 from flows.commands import (
     agents,
+    audit,
     budgets,
     decisions,
     events,
@@ -63,6 +64,7 @@ app.command("performance")(decisions.performance)
 app.add_typer(agents.agents, name="agents")
 app.add_typer(policies.policies, name="policies")
 app.add_typer(budgets.budgets, name="budgets")
+app.command("audit")(audit.audit)
 app.add_typer(events.events, name="events")
 app.command("feedback")(events.feedback)
 app.command("query")(evidence.query)

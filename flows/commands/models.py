@@ -164,13 +164,14 @@ def add_model(
             "capabilities": dict.fromkeys(capability or (), "admin"), "cost_tier": cost_tier or tier_of(input_price, output_price, thresholds),
             "metadata": {"base_model": base_model} if base_model else {}, "created_at": now, "updated_at": now,
         }  # fmt: skip
-        store.change_rows("models", [row], action="add_model", actor=actor_of(by, reason), at=now)
+        actor = actor_of(by, reason)
+        store.change_rows("models", [row], action="add_model", actor=actor, at=now)
         if input_price_per_m is not None:
-            store.write(
-                "prices",
-                [{"id": new_id(), "provider_id": provider["id"], "model_id": row["id"], "input_price_per_m": input_price_per_m,
-                  "output_price_per_m": output_price_per_m, "source": "admin", "timestamp": now}],
-            )  # fmt: skip
+            price = {
+                "id": new_id(), "provider_id": provider["id"], "model_id": row["id"], "input_price_per_m": input_price_per_m,
+                "output_price_per_m": output_price_per_m, "source": "admin", "timestamp": now,
+            }  # fmt: skip
+            store.change_rows("prices", [price], action="set_price", actor=actor, at=now)
         publish(settings, store)
     render.say(f"Added {model}.")
 
@@ -209,10 +210,11 @@ def set_model(
             "Nothing to set: give at least one of --priority, --cost-tier, --display-name, --context-window, --model-type, --domain, "
             "--capability, --active, --retry-parameters."
         )
+    actor = actor_of(by, reason)
     if given:
-        _override(model, given, actor_of(by, reason))
+        _override(model, given, actor)
     if retry_parameters:
-        _forget_rejected(model)
+        _forget_rejected(model, actor)
 
 
 Several = Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="These, by their keys.")]
@@ -283,11 +285,12 @@ def _switch(
     render.say(f"{names}: {word}d{f' ({already} already)' if already else ''}.")
 
 
-def _forget_rejected(model: str) -> None:
+def _forget_rejected(model: str, actor: Actor) -> None:
     with open_store(load_settings()) as store:
         row = find_row(store, "catalog", model, "model")
         known = sorted(row["rejected_parameters"])
-        store.note_rejected_parameters(row["model_id"], dict.fromkeys(known))
+        forgotten = {"id": row["model_id"], "rejected_parameters": {}}
+        store.change_rows("models", [forgotten], action="retry_parameters", actor=actor)
     render.say(
         f"{model}: {', '.join(known)} will be sent again."
         if known

@@ -7,7 +7,7 @@ import typer
 
 from analytics.store import Row, Store, now_text
 from flows import render
-from flows.commands.options import Json
+from flows.commands.options import By, Json, Reason, actor_of
 from flows.commands.rows import ModelKey, find_row, publish, whose
 from flows.errors import UsageError
 from flows.settings import load_settings
@@ -105,7 +105,13 @@ def show_prices(model: ModelKey, json: Json = False) -> None:
 
 @prices.command("set")
 def set_price(
-    model: ModelKey, input_price: Input, output_price: Output, cached_input: Cached = None, json: Json = False
+    model: ModelKey,
+    input_price: Input,
+    output_price: Output,
+    cached_input: Cached = None,
+    by: By = None,
+    reason: Reason = None,
+    json: Json = False,
 ) -> None:
     """Say what a model costs. It counts until 'prices clear', whatever its provider, your settings or a price library say."""
     from flows.jobs.prices import set_price as set_one
@@ -113,14 +119,15 @@ def set_price(
     settings = load_settings()
     with open_store(settings) as store:
         row = find_row(store, "catalog", model, "model")
-        set_one(settings, store, row, (input_price, output_price, cached_input), now_text())
+        figures = (input_price, output_price, cached_input)
+        set_one(settings, store, row, figures, now_text(), actor_of(by, reason))
         publish(settings, store)
         now = _in_force(find_row(store, "catalog", model, "model"))
     _tell(now, as_json=json)
 
 
 @prices.command("clear")
-def clear_price(model: ModelKey, json: Json = False) -> None:
+def clear_price(model: ModelKey, by: By = None, reason: Reason = None, json: Json = False) -> None:
     """Take back what 'prices set' said; from now on counts what the others say."""
     from flows.jobs.prices import clear_price as clear_one
     from flows.logs import open_log
@@ -128,20 +135,20 @@ def clear_price(model: ModelKey, json: Json = False) -> None:
     settings = load_settings()
     with open_store(settings) as store:
         row = find_row(store, "catalog", model, "model")
-        clear_one(settings, store, row, now_text(), open_log(settings.home.logs))
+        clear_one(settings, store, row, now_text(), open_log(settings.home.logs), actor_of(by, reason))
         publish(settings, store)
         now = _in_force(find_row(store, "catalog", model, "model"))
     _tell(now, as_json=json)
 
 
 @prices.command("accept")
-def accept_price(price: PriceId, json: Json = False) -> None:
+def accept_price(price: PriceId, by: By = None, reason: Reason = None, json: Json = False) -> None:
     """Let a price out of quarantine: it counts from now on, and the next leap is measured from it."""
     from flows.jobs.prices import accept_price as accept_one
 
     settings = load_settings()
     with open_store(settings) as store:
-        accepted = accept_one(settings, store, price, now_text())
+        accepted = accept_one(settings, store, price, now_text(), actor_of(by, reason))
         publish(settings, store)
         (row,) = store.select("catalog", {"model_id": accepted["model_id"]}).items
     _tell(_in_force(row), as_json=json)
@@ -152,8 +159,9 @@ def reprice(
     price: PriceId,
     input_price: Input,
     output_price: Output,
-    reason: Annotated[str, typer.Option(help="Why it was wrong; kept with the correction.")],
+    reason: Annotated[str, typer.Option(help="Why it was wrong; kept with the correction, and in the audit log.")],
     cached_input: Cached = None,
+    by: By = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the results, and correct nothing.")] = False,
     json: Json = False,
 ) -> None:
@@ -166,7 +174,7 @@ def reprice(
     if not reason.strip():
         raise UsageError("--reason is empty: say why the price was wrong.")
     figures = (input_price, output_price, cached_input)
-    report = reprice_results(load_settings(), price, figures, reason, now_text(), dry_run=dry_run)
+    report = reprice_results(load_settings(), price, figures, now_text(), actor_of(by, reason), dry_run=dry_run)
     if json:
         render.show_json(report.to_dict())
     verb = "would cost" if dry_run else "cost"

@@ -14,7 +14,7 @@ import orjson
 from structlog.typing import FilteringBoundLogger
 
 from analytics.errors import BadRows
-from analytics.store import Row, Store, from_text, new_id
+from analytics.store import Actor, Row, Store, from_text, new_id
 from analytics.store.pricing import (
     FIGURES,
     HISTORY_COLUMNS,
@@ -116,8 +116,10 @@ def check_prices(
     return check
 
 
-def set_price(settings: Settings, store: Store, row: Row, figures: Sequence[float | None], at: str) -> None:
-    """An admin's price for a row of the view `catalog`: it counts until it is cleared, whatever others say."""
+def set_price(
+    settings: Settings, store: Store, row: Row, figures: Sequence[float | None], at: str, actor: Actor
+) -> None:
+    """An admin's price for a row of the view `catalog`: it counts until it is cleared, whatever others say. Audited."""
     known = _histories(store, [row["model_id"]]).get(row["model_id"])
     one, two, three = figures
     offer = Offer("admin", (one, two, three))
@@ -125,11 +127,12 @@ def set_price(settings: Settings, store: Store, row: Row, figures: Sequence[floa
         offer, known, model_id=row["model_id"], provider_id=_provider_id(store, row), moment=at, limits=PriceLimits()
     )
     if verdict.row is not None:
-        write_prices(settings, store, [verdict.row])
+        store.change_rows("prices", [verdict.row], action="set_price", actor=actor, at=at)
+        write_tiers(settings, store, [row["model_id"]])
 
 
-def clear_price(settings: Settings, store: Store, row: Row, at: str, log: FilteringBoundLogger) -> None:
-    """End an admin's price: from now on counts what the other sources say. UsageError where no admin's price is in force."""
+def clear_price(settings: Settings, store: Store, row: Row, at: str, log: FilteringBoundLogger, actor: Actor) -> None:
+    """End an admin's price: from now on counts what the other sources say. Audited. UsageError where no admin's price is in force."""
     known = _histories(store, [row["model_id"]]).get(row["model_id"])
     if known is None or known.last is None or not known.is_admins:
         whose = row["price_source"] or "nobody"
@@ -141,13 +144,13 @@ def clear_price(settings: Settings, store: Store, row: Row, at: str, log: Filter
         "source": "admin",
         "timestamp": later(known.last.timestamp, at),
     }
-    store.write("prices", [gone])
+    store.change_rows("prices", [gone], action="clear_price", actor=actor, at=at)
     check_prices(settings, store, [row], later(gone["timestamp"], at), log)
     write_tiers(settings, store, [row["model_id"]])
 
 
-def accept_price(settings: Settings, store: Store, price_id: str, at: str) -> Row:
-    """Put a quarantined price in force from now on; the new row. UsageError where it is none, or not its model's newest word."""
+def accept_price(settings: Settings, store: Store, price_id: str, at: str, actor: Actor) -> Row:
+    """Put a quarantined price in force from now on; the new row. Audited. UsageError where it is none, or not its model's newest word."""
     held = store.select("prices", {"id": price_id}).items
     if not held:
         raise UsageError(
@@ -161,7 +164,8 @@ def accept_price(settings: Settings, store: Store, price_id: str, at: str) -> Ro
         row = accepted(held[0], at)
     except BadRows as error:
         raise UsageError(f"{str(error).capitalize()}; 'scorehouse prices set' sets one by hand.") from None
-    write_prices(settings, store, [row])
+    store.change_rows("prices", [row], action="accept_price", actor=actor, at=at)
+    write_tiers(settings, store, [row["model_id"]])
     return row
 
 

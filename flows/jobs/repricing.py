@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from analytics.lake import Lake
 from analytics.results import read_results
-from analytics.store import Row, Store, new_id
+from analytics.store import Actor, Row, Store, new_id
 from flows.errors import UsageError
 from flows.plan import cost_usd
 from flows.settings import Settings
@@ -38,10 +38,17 @@ class RepriceReport:
 
 
 def reprice(
-    settings: Settings, price_id: str, figures: Sequence[float | None], reason: str, at: str, *, dry_run: bool = False
+    settings: Settings,
+    price_id: str,
+    figures: Sequence[float | None],
+    at: str,
+    actor: Actor,
+    *,
+    dry_run: bool = False,
 ) -> RepriceReport:
     """From the next scoring on every result that names `price_id` costs by `figures`: input, output and cached input price in
-    USD per 1M tokens. The newest correction of a price counts. Raises UsageError for a price that nobody knows.
+    USD per 1M tokens. The newest correction of a price counts; it is audited, and the actor's reason is kept with it. Raises
+    UsageError for a price that nobody knows.
     """
     one, two, three = figures
     with open_store(settings) as store:
@@ -58,11 +65,11 @@ def reprice(
             "input_price_per_m": one,
             "output_price_per_m": two,
             "cached_input_price_per_m": three,
-            "reason": reason,
+            "reason": actor.reason,
             "created_at": at,
         }
         if not dry_run:
-            store.write("repricings", [correction])
+            store.add_events("repricings", [correction], action="reprice", actor=actor, at=at)
         return RepriceReport(
             price_id,
             len(results),

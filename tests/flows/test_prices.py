@@ -10,12 +10,14 @@ import pytest
 from house import AURORA, House
 
 from analytics.routing.published import read_published
-from analytics.store import Row, now_text, stable_id
+from analytics.store import Actor, Row, now_text, stable_id
 from flows.jobs.benchmark import BenchmarkRequest, plan_benchmark
 from flows.jobs.prices import clear_price, set_price
 from flows.jobs.status import house_status
 from flows.logs import open_log
 from flows.settings import PriceSettings
+
+ANNA = Actor("platform_admin", "anna")
 
 
 class Vendor:
@@ -242,8 +244,8 @@ def test_what_an_admin_sets_stands_until_it_is_cleared(house: House, vendor: Ven
     log = open_log(house.settings.home.logs)
     with house.store() as store:
         (row,) = store.read_all("catalog")
-        set_price(house.settings, store, row, (20.0, 30.0, 5.0), now_text())
-        set_price(house.settings, store, row, (20.0, 30.0, 5.0), now_text())
+        set_price(house.settings, store, row, (20.0, 30.0, 5.0), now_text(), ANNA)
+        set_price(house.settings, store, row, (20.0, 30.0, 5.0), now_text(), ANNA)
     assert price(house) == (20, 30, "admin")
     assert house.rows("catalog")[0]["cost_tier"] == "premium"
     vendor.lists(input=1.5, output=2)
@@ -252,7 +254,7 @@ def test_what_an_admin_sets_stands_until_it_is_cleared(house: House, vendor: Ven
     assert house.rows("catalog")[0]["cost_tier"] == "premium"
     with house.store() as store:
         (row,) = store.read_all("catalog")
-        clear_price(house.settings, store, row, now_text(), log)
+        clear_price(house.settings, store, row, now_text(), log, ANNA)
     assert price(house) == (1.5, 2, "provider_api"), "what its provider listed last, without a sync"
     assert house.rows("catalog")[0]["cost_tier"] == "standard"
     assert [row[:2] for row in history(house)] == [(1, "provider_api"), (20, "admin"), (None, "admin"), (1.5, "provider_api")]  # fmt: skip
@@ -287,7 +289,7 @@ def test_tokens_of_the_providers_cache_cost_the_cached_price_where_it_is_known(
     house.sync()
     if cached_price is not None:
         with house.store() as store:
-            set_price(house.settings, store, store.read_all("catalog")[0], (10.0, 40.0, cached_price), now_text())
+            set_price(house.settings, store, store.read_all("catalog")[0], (10.0, 40.0, cached_price), now_text(), ANNA)
     house.bench(models=("shop/m",))
     (row,) = house.rows("benchmark_results")
     assert (row["outcome"], row["input_tokens"], row["cached_input_tokens"]) == ("ok", 1000, 400)
