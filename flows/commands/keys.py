@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from analytics.store import Row
+from analytics.errors import AnalyticsError
+from analytics.store import Actor, Row, now_text
+from analytics.store.audit import row_of
 from flows import render
-from flows.commands.options import Json
+from flows.commands.options import By, Json, Reason, actor_of
 from flows.commands.rows import ProviderKey
 from flows.errors import SecretUnavailable, UsageError
 from flows.keys import LONGEST_KEY, announcement, find_key, is_usable, secret_path, store_key, variable_name
 from flows.settings import Settings, load_settings
-from flows.warehouse import open_store
+from flows.warehouse import make_store, open_store
 from providers.errors import BadProvider
 from providers.specs import make_spec
 
@@ -25,7 +27,7 @@ _AT_ONCE = 8  # questions to Vault, so that a hundred providers do not wait for 
 
 
 @keys.command("set")
-def set_key(provider: ProviderKey, json: Json = False) -> None:
+def set_key(provider: ProviderKey, by: By = None, reason: Reason = None, json: Json = False) -> None:
     """Store a provider's key in Vault, bound to the address it has now. The key comes from stdin, or a hidden prompt."""
     settings = load_settings()
     (row,) = _providers(settings, provider)
@@ -37,11 +39,15 @@ def set_key(provider: ProviderKey, json: Json = False) -> None:
         raise UsageError(
             f"No Vault is configured: set VAULT_ADDR, and VAULT_TOKEN or VAULT_ROLE_ID and VAULT_SECRET_ID{instead}."
         )
-    bound_to = store_key(settings, spec, _ask(provider))
+    key, actor = _ask(provider), actor_of(by, reason)
+    if any(key.get_secret_value() in (said or "") for said in (by, reason)):
+        raise UsageError("--by or --reason has the key in it, and the audit log is no place for one.")
+    bound_to = store_key(settings, spec, key)
     path = secret_path(provider)
     if json:
         render.show_json({"provider": provider, "api_key_vault_path": path, "origin": bound_to})
     render.say(f"Stored in Vault at {path}, for requests to {bound_to} alone.")
+    _record(settings, row, actor)
 
 
 @keys.command("check")
@@ -63,6 +69,16 @@ def check_keys(
         rows = [{name: entry[name] for name in columns} for entry in found]
         render.show_rows(None, rows, "There are no providers yet: 'scorehouse providers add'.")
     _complain(found)
+
+
+def _record(settings: Settings, row: Row, actor: Actor) -> None:
+    """Tell the audit log that the provider has a key now, and nothing of the key. Vault keeps it whether or not the store takes that."""
+    done = row_of(actor, "set_key", ("providers", row["id"]), (None, {"provider": row["key"]}), None, now_text())
+    try:
+        with make_store(settings) as store:
+            store.write("audit_log", [done])
+    except (AnalyticsError, OSError) as error:
+        render.say(f"The key is set, but the audit log does not say so: {str(error).removesuffix('.')}.")
 
 
 def _complain(found: Iterable[Row]) -> None:

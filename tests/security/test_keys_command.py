@@ -1,15 +1,18 @@
 """`scorehouse keys`: a key comes from stdin or a hidden prompt, goes to Vault, and is never shown."""
 
+import io
 import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from house import AURORA, House
 from security.conftest import CANARY, GATEWAY, Run, origin_of
 from security.openbao import OpenBao
 from security.test_canary import typed
+from supabase_project import Fault, Project
 
 from providers.simulated import Simulated
 
@@ -99,6 +102,84 @@ def test_a_vault_that_does_not_take_the_key_is_an_error(
     assert ran.code == 1
     assert "is sealed or standing by" in ran.err
     assert CANARY not in ran.err
+
+
+class Piped(io.TextIOWrapper):
+    """Standard input with the canary; something happens while it is read."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        class Pipe(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                meanwhile()
+                return super().read(size)
+
+        super().__init__(Pipe(CANARY.encode()))
+
+
+def test_who_set_a_key_is_in_the_audit_log_and_nothing_of_the_key_is(
+    bao: OpenBao, gateway: House, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", typed(CANARY))
+    assert run("keys", "set", GATEWAY, "--by", "anna", "--reason", "the old one leaked").code == 0
+    (provider,) = gateway.rows("providers", key=GATEWAY)
+    (row,) = gateway.rows("audit_log")
+    assert (row["actor_id"], row["actor_role"], row["reason"]) == ("anna", "platform_admin", "the old one leaked")
+    assert (row["action"], row["object_type"], row["object_id"]) == ("set_key", "providers", provider["id"])
+    assert (row["old_value"], row["new_value"]) == (None, {"provider": GATEWAY})
+    shown = run("audit", "--entity", "providers")
+    assert "set_key" in shown.out
+    assert CANARY not in shown.out
+
+
+@pytest.mark.parametrize("option", ["--by", "--reason"])
+def test_a_key_is_no_reason(
+    bao: OpenBao, gateway: House, run: Run, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", typed(CANARY))
+    ran = run("keys", "set", GATEWAY, option, f"now {CANARY}.")
+    assert (ran.code, ran.err.count("\n"), "has the key in it" in ran.err, CANARY in ran.err) == (2, 1, True, False)
+    assert bao.names() == []
+    assert gateway.rows("audit_log") == []
+
+
+def test_a_key_is_set_though_the_store_has_gone(
+    bao: OpenBao, gateway: House, guarded: Simulated, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = gateway.settings.home.store
+
+    def go() -> None:
+        for part in file.parent.glob(f"{file.name}*"):
+            part.unlink()
+        file.mkdir()
+
+    monkeypatch.setattr(sys, "stdin", Piped(go))
+    ran = run("keys", "set", GATEWAY, "--json")
+    assert (ran.code, ran.json["provider"]) == (0, GATEWAY)
+    stored, untold = ran.err.splitlines()
+    assert stored.startswith("Stored in Vault at ")
+    assert untold.startswith("The key is set, but the audit log does not say so: ")
+    assert bao.get(GATEWAY) == {"api_key": CANARY, "origin": origin_of(guarded)}
+    assert CANARY not in ran.err
+
+
+def test_a_key_is_set_though_the_project_is_away(
+    bao: OpenBao, gateway: House, guarded: Simulated, project: Project, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUPABASE_URL", project.url)
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", project.service_key)
+    gateway.add_gateway(GATEWAY, "aurora-mini", at=guarded)
+    monkeypatch.setattr("analytics.store.supabase.PATIENCE_S", 0.2)
+    away = Fault("drop", times=1_000)
+    monkeypatch.setattr(sys, "stdin", Piped(lambda: project.proxy.faults.append(away)))
+    ran = run("keys", "set", GATEWAY)
+    assert ran.code == 0
+    assert "The key is set, but the audit log does not say so: " in ran.err.splitlines()[1]
+    assert bao.get(GATEWAY) == {"api_key": CANARY, "origin": origin_of(guarded)}
+    project.proxy.faults.clear()
+    assert gateway.rows("audit_log") == []
+    monkeypatch.setattr(sys, "stdin", typed(CANARY))
+    assert run("keys", "set", GATEWAY).err.count("\n") == 1
+    assert [row["action"] for row in gateway.rows("audit_log")] == ["set_key"]
 
 
 def test_check_says_present_absent_void_or_not_needed_and_from_where(
