@@ -32,6 +32,8 @@ Version = Annotated[
     int | None, typer.Option("--version", min=1, help="This version; else the one in force, or the newest.")
 ]
 
+_UNNAMED = "default"
+
 
 @policies.command("list")
 def list_policies(
@@ -126,6 +128,10 @@ def add_policy(
     json: Json = False,
 ) -> None:
     """Add a policy, or a new version of one. It can be named at once, and ranks by itself once it is activated."""
+    if name == _UNNAMED:
+        raise UsageError(
+            f"'{name}' is what ranks where no policy is in force: one of that name would rank unactivated. Choose another name."
+        )
     settings = load_settings()
     owner = PolicyOwner(tenant, user, agent, environment or settings.routing.environment)
     given = {

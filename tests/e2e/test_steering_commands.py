@@ -233,6 +233,16 @@ def test_the_presets_are_listed_as_such_and_can_be_put_in_force(run: Run, ready:
     assert answered(run)["policy"] == "default"
 
 
+def test_nothing_ranks_unactivated_under_the_name_of_the_default(run: Run, ready: House) -> None:
+    before = answered(run)
+    for owner in ((), ("--tenant", "acme")):
+        ran = run("policies", "add", "default", "--weight", "cost=1", *owner)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert "Choose another name" in ran.err
+    assert answered(run)["model"] == before["model"]
+    assert {row["is_preset"] for row in run("policies", "list", "--json").lines} == {True}
+
+
 def test_a_policy_ranks_for_its_owner_from_its_activation_on(run: Run, ready: House) -> None:
     words = ("--weight", "quality=0.7,priority=0.1", "--weight", "cost=0.2", "--limit", "max_tier=low", "--limit", f"deny={MINI}", "--fades-k", 10,
              "--tie-delta", 0.02, "--limit", "max_price=prompt=5,completion=20", "--description", "for nights", "--by", "anna")  # fmt: skip
