@@ -58,7 +58,7 @@ def test_a_budget_that_makes_no_sense_is_refused(run: Any) -> None:
         (["--limit-usd", "1", "--period", "week"], "--period 'week' is not one of day, month, total"),
         ([], "Give --limit-usd, --requests-per-hour or both; or --clear alone"),
         (["--limit-usd", "1", "--clear"], "or --clear alone"),
-        (["--limit-usd", "nan"], "Input should be greater than or equal to 0"),
+        (["--limit-usd", "nan"], "'--limit-usd'"),
         (["--limit-usd", "1e300"], "Input should be less than or equal to 1"),
         (["--limit-usd", "1", "--user", ""], "may not be empty"),
         (["--clear"], "There is no month budget of the whole tenant acme"),
