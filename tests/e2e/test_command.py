@@ -38,7 +38,7 @@ def test_the_command_has_exactly_the_words_of_its_contract() -> None:
         "prices", "prices list", "prices show", "prices set", "prices clear", "prices accept", "prices reprice", "bench", "score", "route", "explain", "performance",
         "agents", "agents list", "agents models", "agents enable", "agents disable", "agents priority",
         "policies", "policies list", "policies show", "policies add", "policies activate",
-        "budgets", "budgets list", "budgets set",
+        "budgets", "budgets list", "budgets set", "audit",
         "events", "events import", "feedback", "query", "export", "mcp", "status", "prune", "db", "db migrate", "db check", "db restore", "deploy",
     }  # fmt: skip
 
