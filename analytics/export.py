@@ -48,6 +48,7 @@ def write_table(rows: pa.Table, path: Path) -> None:
         raise UnknownName(f"{path}: the name must end in .parquet, .csv or .jsonl")
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
+        draft.touch()  # Arrow's own words for what is wrong name the draft
         writers[path.suffix](rows, draft)
         draft.replace(path)
     except OSError as error:
