@@ -106,7 +106,8 @@ def _answered(settings: Settings, query: "RouteQuery", *, is_logged: bool) -> "R
     """The answer from what is published now; why it could not be logged goes to stderr."""
     from analytics.routing import Lookup
 
-    with Lookup.open(settings.home.path, watch=False, log=is_logged) as lookup:
+    default = settings.default_model
+    with Lookup.open(settings.home.path, watch=False, default_model=default, log=is_logged) as lookup:
         answer = lookup.route(query) if query.session is None else _in_session(settings, lookup, query)
     if lookup.log is not None and lookup.log.problem is not None:
         render.say(f"{lookup.log.problem}.")

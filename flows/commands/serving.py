@@ -55,7 +55,7 @@ def mcp(
         raise UsageError(f"{TOKEN} is too short to be a secret: give at least {_SHORTEST} characters.")
     settings = load_settings()
     listening = _listening(host, port) if transport == "http" else []
-    with Lookup.open(settings.home.path, log=True) as lookup:
+    with Lookup.open(settings.home.path, default_model=settings.default_model, log=True) as lookup:
         server = make_server(lookup, _services(settings), version=metadata.version("scorehouse"))
         if transport == "stdio":
             asyncio.run(server.run_stdio_async())

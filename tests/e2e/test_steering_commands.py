@@ -219,6 +219,15 @@ def test_who_switched_what_off_for_everyone_is_in_the_audit_log(run: Run, ready:
     assert len(trail) == len(mini) + len(borealis) + len(budgets) + 2 == 11
 
 
+def test_before_anything_is_published_the_default_model_of_the_environment_stands_in(
+    run: Run, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("route", "--task", "code").code == 3
+    monkeypatch.setenv("SCOREHOUSE_DEFAULT_MODEL", "groq/llama-3.1-8b-instant")
+    told = answered(run)
+    assert (told["model"], told["source"]) == ("groq/llama-3.1-8b-instant", "default")
+
+
 def test_the_presets_are_listed_as_such_and_can_be_put_in_force(run: Run, ready: House) -> None:
     rows = {row["name"]: row for row in run("policies", "list", "--json").lines}
     assert set(rows) == {"default", "learned", "cheapest", "fastest", "best", "balanced"}
