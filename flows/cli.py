@@ -108,7 +108,8 @@ def main(arguments: list[str] | None = None) -> None:
         render.out.print(error.format_message(), markup=False)
         code = 2
     except ClickException as error:
-        code = _complain(error.format_message(), 2)
+        # Pydantic, which reads the options, opens some of its sentences like this.
+        code = _complain(error.format_message().replace(": Value error, ", ": "), 2)
     except (typer.Abort, KeyboardInterrupt):
         code = _complain(_STOPPED, _INTERRUPTED)
     except _BAD_USAGE as error:

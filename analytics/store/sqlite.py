@@ -351,6 +351,8 @@ class SqliteStore:
                 if "no such" in str(error) or "has no column" in str(error):
                     raise SchemaMismatch(f"{self._path}: {error}; run `scorehouse db migrate`") from error
                 raise StoreUnavailable(f"{self._path}: {error}") from error
+            except FileExistsError as error:
+                raise StoreUnavailable(f"{self._path}: {error.filename} is no folder") from error
             except (sqlite3.DatabaseError, OSError) as error:
                 raise StoreUnavailable(f"{self._path}: {error}") from error
 

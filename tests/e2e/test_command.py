@@ -65,6 +65,8 @@ BAD_USAGE: list[tuple[str, str]] = [
     ("bench --repeats 0", "'--repeats': Input should be greater than or equal to 1"),
     ("bench --max-usd -1", "'--max-usd': Input should be greater than or equal to 0"),
     ("bench --max-usd nan", "'--max-usd'"),
+    ("mcp --transport smoke", "Invalid value for '--transport': 'smoke' is not one of 'stdio', 'http'."),
+    ("prune --table nope", "Invalid value for '--table': 'nope' is not one of 'benchmark_results', "),
     ("bench --workload nothing", "workload 'nothing' does not exist; there are short, default, gold"),
     ("bench --provider nobody", "There is no provider 'nobody'"),
     ("bench --model sim-aurora/nothing", "no available chat model 'sim-aurora/nothing'"),

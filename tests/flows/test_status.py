@@ -36,3 +36,4 @@ def test_a_house_whose_home_is_a_file_has_nothing_in_order(house: House) -> None
     assert {part.name: part.state for part in found.parts} == {
         "store": "failed", "spool": "failed", "snapshot": "failed", "simulated_snapshot": "failed"
     }  # fmt: skip
+    assert found.parts[0].detail == f"{house.settings.home.store}: {house.home} is no folder"
