@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analytics.lake import Lake
 from analytics.routing.caps import USUAL_CAPS, VoteCaps
@@ -89,7 +90,8 @@ def score(
     """Refresh the scores as of a moment and publish them; `full` adds everything up anew; a rating counts half as much
     in the learned experience every `half_life_days`; `caps` keep anybody from shouting others down.
 
-    A kind of evidence (real, simulated) is published when some of it counts, or once did: then without rows. Every check runs on both
+    A kind of evidence (real, simulated) is published when some of it counts, or once did: then without rows. Real requests and
+    ratings of which the catalog knows no model wait while there is simulated evidence. Every check runs on both
     before either is published. Raises LeaseHeld, CheckFailed, Corrupt (the lake's manifest), ValueError (`as_of` without a
     time zone, or a half-life of no length), OSError; the old snapshots stay then.
     """
@@ -107,11 +109,13 @@ def score(
         warnings = [
             f"{_name(kind)}: {one}" for kind in scored for one in run_checks(run.to_check[kind], run.values(kind))
         ]
-        # Rows that count nowhere are reported, but make no snapshot: an empty real one would hide the simulated one.
+        # Rows that count nowhere are reported, but make no snapshot, and neither do real requests to models that nobody knows
+        # beside simulated evidence: no question could be answered from them, and they would hide the simulated snapshot.
         snapshots = {
             _name(kind): publish(run.directory, given, run.meta(kind), POINTERS[kind])
             for kind, given in scored.items()
-            if run.counts(kind) or current(run.directory, POINTERS[kind])
+            if current(run.directory, POINTERS[kind])
+            or (run.counts(kind) and (kind or run.is_known(kind) or not run.counts(True)))
         }
         tables = {kind: _Tables(given, run.directory, snapshots.get(_name(kind))) for kind, given in scored.items()}
     return ScoreReport(
@@ -218,6 +222,12 @@ class _Run:
     def counts(self, kind: bool) -> bool:
         """Whether any row of that kind counts."""
         return any(_has(self._tables[name], kind) for name in ("seen_keys", "day_votes"))
+
+    def is_known(self, kind: bool) -> bool:
+        """Whether any row of that kind was measured by a benchmark, or names a model that the catalog knows."""
+        seen = self._tables["seen_keys"]
+        measured = seen.filter((pc.field("is_simulated") == kind) & (pc.field("source") == "benchmark"))
+        return bool(measured.num_rows) or True in self._named[kind]["model_names"].column("is_known").to_pylist()
 
     def _has_rows(self, kind: bool) -> bool:
         return self.counts(kind) or _has(self._tables["day_left_out"], kind)

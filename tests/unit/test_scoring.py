@@ -231,6 +231,16 @@ def test_an_unknown_model_is_kept_and_reported(bench: Bench) -> None:
     assert "mystery" in bench.tables()["routing_scores"]["model"].to_pylist()
 
 
+def test_a_mistyped_model_of_one_event_does_not_hide_the_simulated_evidence(bench: Bench) -> None:
+    bench.land([{"is_simulated": True}])
+    bench.store.write("request_events", [request(model="mystery", is_simulated=False)])
+    report = bench.refresh()
+    assert set(report.snapshots) == {"simulated"}
+    assert "mystery" in " ".join(report.warnings)
+    bench.land([{"is_simulated": False}])
+    assert set(bench.refresh().snapshots) == {"real", "simulated"}
+
+
 def test_two_scorers_at_once_are_refused(bench: Bench) -> None:
     bench.lake.extract(bench.store)
     with bench.lake.lease(), pytest.raises(LeaseHeld):
