@@ -103,20 +103,9 @@ def score(
     with lake.lease():
         run = _Run(lake, Path(scoring_dir), as_of.astimezone(UTC), {"half_life_days": half_life_days, **asdict(caps)})
         try:
-            scored = run.score(full=full)
+            scored, warnings, snapshots = run.publish(full=full)
         except StateDamaged:
-            scored = run.score(full=True)
-        warnings = [
-            f"{_name(kind)}: {one}" for kind in scored for one in run_checks(run.to_check[kind], run.values(kind))
-        ]
-        # Rows that count nowhere are reported, but make no snapshot, and neither do real requests to models that nobody knows
-        # beside simulated evidence: no question could be answered from them, and they would hide the simulated snapshot.
-        snapshots = {
-            _name(kind): publish(run.directory, given, run.meta(kind), POINTERS[kind])
-            for kind, given in scored.items()
-            if current(run.directory, POINTERS[kind])
-            or (run.counts(kind) and (kind or run.is_known(kind) or not run.counts(True)))
-        }
+            scored, warnings, snapshots = run.publish(full=True)
         tables = {kind: _Tables(given, run.directory, snapshots.get(_name(kind))) for kind, given in scored.items()}
     return ScoreReport(
         snapshots=snapshots,
@@ -205,6 +194,25 @@ class _Run:
             for kind, pointer in POINTERS.items()
             if self._has_rows(kind) or current(self.directory, pointer)
         }
+
+    def publish(self, *, full: bool) -> tuple[dict[bool, dict[str, Given]], list[str], dict[str, str]]:
+        """The tables of each kind, the warnings of their checks, and the snapshots by name; raises as `score` does.
+
+        Some of what the state holds is read by publication alone: that it is damaged may show as late as that.
+        """
+        scored = self.score(full=full)
+        warnings = [
+            f"{_name(kind)}: {one}" for kind in scored for one in run_checks(self.to_check[kind], self.values(kind))
+        ]
+        # Rows that count nowhere are reported, but make no snapshot, and neither do real requests to models that nobody knows
+        # beside simulated evidence: no question could be answered from them, and they would hide the simulated snapshot.
+        snapshots = {
+            _name(kind): publish(self.directory, given, self.meta(kind), POINTERS[kind])
+            for kind, given in scored.items()
+            if current(self.directory, POINTERS[kind])
+            or (self.counts(kind) and (kind or self.is_known(kind) or not self.counts(True)))
+        }
+        return scored, warnings, snapshots
 
     def values(self, kind: bool) -> dict[str, Any]:
         """What the SQL of that kind wants bound."""

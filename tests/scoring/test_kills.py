@@ -65,3 +65,20 @@ def test_a_damaged_byte_is_noticed_and_the_sums_are_made_again(tmp_path: Path, p
     assert report.snapshots == first
     assert current(house.folder / "scoring") == first["real"]
     house.store.close()
+
+
+def test_damage_that_only_publication_meets_is_made_good_too(tmp_path: Path) -> None:
+    """A day whose published part is gone is made of the totals of that day, which nothing else reads."""
+    house = House(tmp_path)
+    house.land(40)
+    first = house.refresh()
+    published = house.folder / "scoring" / first.snapshots["real"]
+    for path in published.glob("model_performance_history.*.parquet"):
+        path.unlink()
+    for path in (house.folder / "scoring" / "state").glob("*.daily_totals.*.parquet"):
+        path.write_bytes(path.read_bytes()[:-1])
+    report = house.refresh()
+    assert report.is_rebuilt
+    assert report.tables[False]["model_performance_history"].num_rows
+    house.check()
+    house.store.close()
