@@ -19,7 +19,7 @@ from analytics.scoring.state import SLOTS, Changes, State, sparse_code, sparse_p
 
 Ints = npt.NDArray[np.int64]
 
-_COUNT_AT = 4_000_000  # cells that are collected before they are counted: 32 MB
+_COUNT_AT = 2_000_000  # cells that are collected before they are counted: 16 MB
 _MAPPED = 50_000  # cells that are counted under one mapping: the pages it has taken up are let go of with it
 _ROLLUPS = 2_048  # whose histograms are added up at once: 22 MB
 _READ = 256  # keys whose histograms are read at once: 3 MB

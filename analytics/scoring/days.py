@@ -31,8 +31,8 @@ _NUMBERS = (
     *(f"{metric}_ticks" for metric in METRICS), "input_tokens", "output_tokens", "cost_nanos", "confidence_micros", "status_code",
 )  # fmt: skip
 _ENGINE = 1  # raised when arrays come to mean something else
-_ADD_AT = 400_000  # rows that are collected: 50 MB
-_FOLD_AT = 400_000  # rows of contributions that are held before they are added up
+_ADD_AT = 200_000  # rows that are collected: 25 MB
+_FOLD_AT = 150_000  # rows of contributions that are held before they are added up
 
 Files = dict[str, dict[str, str]]  # table -> day -> name of the file, which begins with the sha256 of its content
 
