@@ -181,9 +181,8 @@ def _experience(
         _with_unknown(quality[order]),
         _with_unknown(np.nan_to_num(exact[order])),
         _with_unknown(n),
-        _with_unknown(
-            np.where(np.isnan(se), 0.5 / np.sqrt(n), se)
-        ),  # without one: the widest that a mean on 0..1 can have
+        # without one: the widest that a mean on 0..1 can have
+        _with_unknown(np.where(np.isnan(se), 0.5 / np.sqrt(n), se)),
         floats(table, f"{prefix}_low", high=1)[order],
         floats(table, f"{prefix}_high", high=1)[order],
         _evidence(table)[order],

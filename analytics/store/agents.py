@@ -98,7 +98,7 @@ def set_models(
         named = {"agent": key, "model": model}
         told = (None if was is None else named | _settings(was), named | now)
         subject = ("agent_models", after[models[model]]["id"])
-        audit.record(connection, actor, "set_agent_models", subject, told, tenant=owner, at=moment)
+        audit.record(connection, audit.row_of(actor, "set_agent_models", subject, told, tenant=owner, at=moment))
     return [after[models[change["model"]]] for change in wanted]
 
 

@@ -20,6 +20,7 @@ def row_of(
     action: str,
     subject: tuple[str, str],
     values: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
+    *,
     tenant: str | None,
     at: str,
 ) -> Row:
@@ -39,17 +40,8 @@ def row_of(
     }
 
 
-def record(
-    connection: sqlite3.Connection,
-    actor: Actor,
-    action: str,
-    subject: tuple[str, str],
-    values: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
-    *,
-    tenant: str | None,
-    at: str,
-) -> None:
-    """Write one row of `audit_log`."""
-    row = to_sqlite(clean(schema.table("audit_log"), row_of(actor, action, subject, values, tenant, at), "audit_log"))
+def record(connection: sqlite3.Connection, told: Row) -> None:
+    """Write one row that `row_of` made."""
+    row = to_sqlite(clean(schema.table("audit_log"), told, "audit_log"))
     names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
     connection.execute(f"insert into audit_log ({names}) values ({marks})", row)  # noqa: S608  # names of ours

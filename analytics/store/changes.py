@@ -72,7 +72,8 @@ def added(
     for index, given in enumerate(rows):
         row = clean(shape, given, f"{table}, row {index}")
         values = (None, {name: row[name] for name in _compared(shape, row)})
-        told = audit.row_of(actor, action, (table, str(row["id"])), values, row.get("tenant_id"), moment)
+        subject = (table, str(row["id"]))
+        told = audit.row_of(actor, action, subject, values, tenant=row.get("tenant_id"), at=moment)
         found.append(row)
         trail.append(clean(log, told | {"id": stable_id("audit", f"{table}/{row['id']}")}, "audit_log"))
     return [(shape, found), (log, trail)]
@@ -115,10 +116,9 @@ def _record(
 ) -> None:
     action, actor, moment = said
     known = rows[1] or rows[0] or {}
-    audit.record(
-        connection, actor, action, (table.name, known[str(table.key)]),
-        (_told(connection, table, rows[0]), _told(connection, table, rows[1])), tenant=known.get("tenant_id"), at=moment,
-    )  # fmt: skip
+    subject = (table.name, known[str(table.key)])
+    told = (_told(connection, table, rows[0]), _told(connection, table, rows[1]))
+    audit.record(connection, audit.row_of(actor, action, subject, told, tenant=known.get("tenant_id"), at=moment))
 
 
 def _told(connection: sqlite3.Connection, table: Table, row: Row | None) -> Row | None:

@@ -77,9 +77,10 @@ def add(connection: sqlite3.Connection, row: Row, actor: Actor) -> Row:
     connection.execute(f"insert into routing_configs ({names}) values ({marks})", stored)  # noqa: S608  # known columns
     (made,) = _select(connection, "id = ?", (row["id"],))
     told = {name: made[name] for name in _TOLD}
+    subject, tenant = ("routing_configs", made["id"]), made["tenant_id"]
     audit.record(
-        connection, actor, "add_policy", ("routing_configs", made["id"]), (None, told), tenant=made["tenant_id"], at=made["created_at"]
-    )  # fmt: skip
+        connection, audit.row_of(actor, "add_policy", subject, (None, told), tenant=tenant, at=made["created_at"])
+    )
     return made
 
 
@@ -103,10 +104,10 @@ def activate(
     connection.execute(
         "update routing_configs set is_active = 1, activated_at = ? where id = ?", (moment, chosen["id"])
     )
+    subject, told = ("routing_configs", chosen["id"]), (before, _named(chosen))
     audit.record(
-        connection, actor, "activate_policy", ("routing_configs", chosen["id"]), (before, _named(chosen)),
-        tenant=chosen["tenant_id"], at=moment,
-    )  # fmt: skip
+        connection, audit.row_of(actor, "activate_policy", subject, told, tenant=chosen["tenant_id"], at=moment)
+    )
     (active,) = _select(connection, "id = ?", (chosen["id"],))
     return active
 

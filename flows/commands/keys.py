@@ -73,7 +73,8 @@ def check_keys(
 
 def _record(settings: Settings, row: Row, actor: Actor) -> None:
     """Tell the audit log that the provider has a key now, and nothing of the key. Vault keeps it whether or not the store takes that."""
-    done = row_of(actor, "set_key", ("providers", row["id"]), (None, {"provider": row["key"]}), None, now_text())
+    subject, told = ("providers", row["id"]), (None, {"provider": row["key"]})
+    done = row_of(actor, "set_key", subject, told, tenant=None, at=now_text())
     try:
         with make_store(settings) as store:
             store.write("audit_log", [done])
