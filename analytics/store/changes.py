@@ -96,7 +96,8 @@ def _change(connection: sqlite3.Connection, table: Table, row: Row, where: str, 
         connection.execute(statement, values)
     except sqlite3.IntegrityError as error:
         raise BadRows(f"{where}: {error}") from None
-    _record(connection, table, (before, _row(connection, table, row[str(table.key)])), said)
+    after = _row(connection, table, row[str(table.key)])
+    _record(connection, table, (before or _replaced(connection, table, row), after), said)
     return True
 
 
@@ -109,6 +110,17 @@ def _row(connection: sqlite3.Connection, table: Table, key: str) -> Row | None:
     found = connection.execute(f"select * from {table.name} where {table.key} = ?", (key,))  # noqa: S608  # names of ours
     names = [column[0] for column in found.description]
     return next(iter(from_sqlite(table, names, found.fetchall())), None)
+
+
+def _replaced(connection: sqlite3.Connection, table: Table, row: Row) -> Row | None:
+    """Of a new price the one of its model that was in force before it: prices are a history, of which no row is ever changed."""
+    if table.name != "prices":
+        return None
+    found = connection.execute(
+        "select id from prices where model_id = ? and id <> ? and quarantine_reason is null order by timestamp desc, id desc limit 1",
+        (row["model_id"], row["id"]),
+    ).fetchone()
+    return None if found is None else _row(connection, table, found[0])
 
 
 def _record(

@@ -38,8 +38,8 @@ def quarantined(house: House) -> str:
     return str(row["id"])
 
 
-def figures(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row["new_value"][name] for name in PRICE)
+def figures(row: dict[str, Any], when: str = "new_value") -> tuple[Any, ...]:
+    return tuple(row[when][name] for name in PRICE)
 
 
 def test_what_a_person_says_of_prices_is_in_the_trail_and_what_the_engine_says_is_not(run: Run, placed: House) -> None:
@@ -64,6 +64,8 @@ def test_what_a_person_says_of_prices_is_in_the_trail_and_what_the_engine_says_i
         ("anna", "platform_admin", BY[-1], None)
     }
     assert [figures(row) for row in trail] == [(1, 2, 0.5), (None, None, None), (900, 901, None), (3, 4, None)]
+    before = (0.1, 0.4, None)  # what the provider lists, in force before and again after what anna said
+    assert [figures(row, "old_value") for row in trail[:3]] == [before, (1, 2, 0.5), before]
     assert {row["new_value"]["model"] for row in trail[:3]} == {MINI}
     assert {row["object_id"] for row in trail[:3]} <= {row["id"] for row in placed.rows("prices")}
     assert trail[3]["new_value"]["price_id"] == listed["price_id"]
@@ -125,7 +127,7 @@ def test_the_newest_change_is_first_and_options_choose(run: Run, placed: House) 
     assert told("--since", "2999-01-01") == []
 
     table = run("audit", "--limit", 3)
-    assert re.search(rf"anna +set_price +prices {MINI} +- +input_price_per_m 1,", table.out)
+    assert re.search(rf"anna +set_price +prices {MINI} +- +input_price_per_m 0.1 -> 1,", table.out)
     assert re.search(r"bea +set_budget .*acme +limit_usd 5 -> 5.0001 +more", table.out), (
         "two values that differ look so"
     )

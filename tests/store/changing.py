@@ -133,7 +133,31 @@ class ChangesContract:
             ("cached_input_price_per_m", "matched_model", "quarantine_reason", "source_version")
         )  # fmt: skip
         del told["timestamp"]
-        assert (row["old_value"], row["new_value"]) == (None, told)
+        assert row["new_value"] == told
+
+    def test_a_price_that_a_person_sets_is_told_with_the_one_that_was_in_force_before(self, store: Store) -> None:
+        store.write("providers", [provider()])
+        store.apply_catalog("aurora", [entry("small"), entry("large")], T0)
+        small, large = store.select("models", order="-name").items
+
+        def price(one: float, at: str, model: Row = small, **given: Any) -> Row:
+            return {"id": new_id(), "provider_id": model["provider_id"], "model_id": model["id"], "input_price_per_m": one,
+                    "source": "provider_api", "timestamp": at, **given}  # fmt: skip
+
+        (listed,) = store.select("prices", {"model_id": small["id"]}).items
+        store.write("prices", [price(7.0, T1, large), price(900.0, T1, quarantine_reason="a leap")])
+        by_hand = price(2.0, T1, source="admin")
+        gone = {**price(0.0, T2, source="admin"), "input_price_per_m": None}
+        for row, action in ((by_hand, "set_price"), (gone, "clear_price")):
+            store.change_rows("prices", [row], action=action, actor=OPS, at=T2)
+        told = [(row["old_value"], row["new_value"]) for row in trail(store)]
+        assert [(old["id"], new["id"]) for old, new in told] == [
+            (listed["id"], by_hand["id"]),
+            (by_hand["id"], gone["id"]),
+        ]
+        assert [old["input_price_per_m"] for old, _ in told] == [listed["input_price_per_m"], 2.0]
+        assert {old["model"] for old, _ in told} == {small["key"]}
+        assert store.select("prices", {"id": listed["id"]}).items == [listed], "nothing of the past changes"
 
     def test_what_a_model_refused_is_forgotten_by_a_person_with_what_was_known(self, store: Store) -> None:
         store.write("providers", [provider()])
