@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from analytics.store import Row, now_text, stable_id
+from analytics.errors import BadRows
+from analytics.store import Actor, Row, Store, now_text, stable_id
 from analytics.store.budgets import start_of
 from flows import render
 from flows.budgets import owner_of, shown
@@ -65,7 +66,7 @@ def set_budget(
     if clear != (limit_usd is None and requests_per_hour is None):
         raise UsageError("Give --limit-usd, --requests-per-hour or both; or --clear alone.")
     actor = actor_of(by, reason)
-    owner = {"tenant_id": tenant, "user_id": user, "agent_id": agent, "period": period}
+    owner: Row = {"tenant_id": tenant, "user_id": user, "agent_id": agent, "period": period}
     with open_store(load_settings()) as store:
         found = store.select("budgets", owner).items
         if clear and not found:
@@ -76,14 +77,11 @@ def set_budget(
             store.remove_rows("budgets", [found[0]["id"]], action="clear_budget", actor=actor)
             render.say(f"Cleared: {owner_of(owner)} has no {period} budget any more.")
             return
-        now = now_text()
         limits = {"limit_usd": limit_usd, "requests_per_hour": requests_per_hour}
-        row = {"id": found[0]["id"]} if found else _new(owner, now)  # what is counted is the engine's to write
-        row |= owner | {name: value for name, value in limits.items() if value is not None} | {"is_active": True}
-        store.change_rows("budgets", [row], action="set_budget", actor=actor, at=now)
-        (stored,) = store.select("budgets", owner).items
+        given = {name: value for name, value in limits.items() if value is not None} | {"is_active": True}
+        stored = _set(store, owner, given, actor)
     if json:
-        render.show_json(shown(stored, now))
+        render.show_json(shown(stored, now_text()))
     said = (
         []
         if stored["limit_usd"] is None
@@ -91,6 +89,24 @@ def set_budget(
     )
     said += [] if stored["requests_per_hour"] is None else [f"{stored['requests_per_hour']:,} requests an hour"]
     render.say(f"{owner_of(owner)[0].upper()}{owner_of(owner)[1:]} may use {' and '.join(said)}.")
+
+
+def _set(store: Store, owner: Row, given: Row, actor: Actor) -> Row:
+    """Set one budget; the row as it stands then. Who clears or sets the same one between a look and its change makes another look due."""
+    found = store.select("budgets", owner).items
+    while True:
+        now = now_text()
+        row = {"id": found[0]["id"]} if found else _new(owner, now)  # what is counted is the engine's to write
+        try:
+            store.change_rows("budgets", [row | owner | given], action="set_budget", actor=actor, at=now)
+        except BadRows:
+            before, found = found, store.select("budgets", owner).items
+            if [row["id"] for row in before] == [row["id"] for row in found]:
+                raise
+            continue
+        found = store.select("budgets", owner).items
+        if found:
+            return found[0]
 
 
 def _figure(usd: float) -> str:

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from analytics.store import new_id
+import pytest
+
+from analytics.store import SqliteStore, new_id
 from flows.settings import load_settings
 from flows.warehouse import open_store
 
@@ -65,6 +67,26 @@ def test_a_budget_that_makes_no_sense_is_refused(run: Any) -> None:
     ):
         ran = run("budgets", "set", "--tenant", "acme", *words)
         assert (ran.code, said in ran.err) == (2, True), ran.err
+
+
+def test_a_budget_that_somebody_clears_while_it_is_set_is_set_all_the_same(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("budgets", "set", "--tenant", "acme")
+    assert run(*words, "--limit-usd", "1", "--requests-per-hour", "9").code == 0
+    change_rows, others = SqliteStore.change_rows, ["--clear"]
+
+    def after_another_process(store: SqliteStore, *args: Any, **named: Any) -> int:
+        while others:
+            assert run(*words, others.pop()).code == 0
+        return change_rows(store, *args, **named)
+
+    monkeypatch.setattr(SqliteStore, "change_rows", after_another_process)
+    assert run(*words, "--limit-usd", "2", "--by", "anna").code == 0
+    (row,) = [json.loads(line) for line in run("budgets", "list", "--json").out.splitlines()]
+    assert (row["limit_usd"], row["requests_per_hour"], row["set_by"]) == (2, None, "anna"), "the cleared limit is gone"
+    did = [json.loads(line)["action"] for line in run("audit", "--entity", "budgets", "--json").out.splitlines()]
+    assert did == ["set_budget", "clear_budget", "set_budget"]
 
 
 def test_a_route_in_a_session_is_remembered(run: Any) -> None:
