@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from analytics.errors import AnalyticsError
+from analytics.errors import AnalyticsError, StoreUnavailable
 from analytics.store import Actor, Row, now_text
 from analytics.store.audit import row_of
 from flows import render
 from flows.commands.options import By, Json, Reason, actor_of
 from flows.commands.rows import ProviderKey
-from flows.errors import SecretUnavailable, UsageError
+from flows.errors import FlowError, SecretUnavailable, UsageError
 from flows.keys import LONGEST_KEY, announcement, find_key, is_usable, secret_path, store_key, variable_name
 from flows.settings import Settings, load_settings
 from flows.warehouse import make_store, open_store
@@ -30,7 +30,10 @@ _AT_ONCE = 8  # questions to Vault, so that a hundred providers do not wait for 
 def set_key(provider: ProviderKey, by: By = None, reason: Reason = None, json: Json = False) -> None:
     """Store a provider's key in Vault, bound to the address it has now. The key comes from stdin, or a hidden prompt."""
     settings = load_settings()
-    (row,) = _providers(settings, provider)
+    try:
+        (row,) = _providers(settings, provider)
+    except StoreUnavailable as error:  # nobody can say at which address the key would be spent
+        raise FlowError(f"No key of {provider} was stored: {error}") from None
     spec = make_spec(row)
     if spec.is_simulated:
         raise UsageError(f"{provider} is simulated and needs no key.")

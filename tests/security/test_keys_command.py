@@ -142,6 +142,21 @@ def test_a_key_is_no_reason(
     assert gateway.rows("audit_log") == []
 
 
+def test_no_key_is_stored_while_nobody_can_say_whose_it_is(
+    bao: OpenBao, gateway: House, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = gateway.settings.home.store
+    for part in file.parent.glob(f"{file.name}*"):
+        part.unlink()
+    file.mkdir()
+    monkeypatch.setattr(sys, "stdin", typed(CANARY))
+    ran = run("keys", "set", GATEWAY)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert ran.err.startswith(f"scorehouse: No key of {GATEWAY} was stored: ")
+    assert sys.stdin.read() == CANARY, "the key was not even read"
+    assert bao.names() == []
+
+
 def test_a_key_is_set_though_the_store_has_gone(
     bao: OpenBao, gateway: House, guarded: Simulated, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
