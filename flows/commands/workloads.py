@@ -69,6 +69,8 @@ def import_file(
     from flows.warehouse import open_store
     from flows.workloads import imported, load_workload
 
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
     settings = load_settings()
     folder = settings.home.workloads
     chosen = name or file.name.removesuffix(".jsonl").lower()

@@ -111,5 +111,5 @@ def test_a_name_that_cannot_be_is_refused(run: Run, house: House, tmp_path: Path
 def test_a_file_without_questions_or_none_at_all_is_refused(run: Run, tmp_path: Path) -> None:
     assert "holds no questions" in run("workloads", "import", lines(tmp_path, "")).err
     missing = run("workloads", "import", tmp_path / "nowhere.jsonl")
-    assert (missing.code, "nowhere.jsonl" in missing.err) == (1, True)
+    assert (missing.code, "There is no file" in missing.err, "nowhere.jsonl" in missing.err) == (2, True, True)
     assert "there are short, default, gold" in run("workloads", "show", "nope").err
