@@ -44,6 +44,11 @@ def performance(
     return sorted(rows, key=lambda row: (-1 if row["avg_rating"] is None else row["avg_rating"], row["usage_count"], row["model"]), reverse=True)  # fmt: skip
 
 
+def is_simulated_left_out(scoring_folder: Path) -> bool:
+    """Whether there is simulated evidence too, which `performance` does not tell of because there is real one."""
+    return all((scoring_folder / pointer).is_file() for pointer in _POINTERS)
+
+
 def _published(scoring_folder: Path) -> Published | None:
     for pointer in _POINTERS:
         try:

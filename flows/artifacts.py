@@ -94,7 +94,10 @@ async def leave_table(summaries: Sequence[ModelSummary], run_name: str, log: Fil
         for one in summaries
     ]
     await courtesy(
-        acreate_table_artifact(table=rows, key="benchmark-results", description=f"Run {plain(run_name)}"), log
+        acreate_table_artifact(
+            table=rows, key="benchmark-results", description=f"Run {plain(run_name)}; medians over successes"
+        ),
+        log,
     )
 
 

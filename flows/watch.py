@@ -14,7 +14,7 @@ from flows.summary import ModelSummary, summarize
 from providers.records import BenchmarkResult
 
 COLUMNS = (
-    "model", "done", "ok", "latency ms", "TTFT ms", "tokens/s", "in", "out", "cost USD", "right", "status",
+    "model", "done", "ok", "median latency ms", "median TTFT ms", "median tokens/s", "in", "out", "cost USD", "right", "status",
 )  # fmt: skip
 
 
@@ -100,7 +100,8 @@ class Watch:
         done = sum(count == 0 for count in self._left.values())
         (one,) = summarize(result for result in self._results if result.model == model)
         seen = {"latency": (one.total_latency_ms, " ms"), "TTFT": (one.ttft_ms, " ms"), "pace": (one.tps, " tokens/s")}
-        known = "".join(
-            f", {name} {render.cell(value)}{unit}" for name, (value, unit) in seen.items() if value is not None
+        known = ", ".join(
+            f"{name} {render.cell(value)}{unit}" for name, (value, unit) in seen.items() if value is not None
         )
-        self._say(f"  [{done}/{len(self._planned)}] {model}: {one.ok} of {one.requests} ok{known}")
+        medians = f", medians: {known}" if known else ""
+        self._say(f"  [{done}/{len(self._planned)}] {model}: {one.ok} of {one.requests} ok{medians}")

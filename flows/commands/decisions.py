@@ -31,6 +31,7 @@ def performance(
     json: Json = False,
 ) -> None:
     """How each model did: mean rating, use and latency, the best rated first."""
+    from analytics.performance import is_simulated_left_out
     from analytics.performance import performance as measured
 
     home = load_settings().home
@@ -39,6 +40,8 @@ def performance(
         render.show_json_lines(rows)
     else:
         render.show_rows(None, rows, "No rows: nothing of that kind has been rated or asked and scored yet.")
+    if is_simulated_left_out(home.scoring):
+        render.say("This is the real evidence; there is simulated evidence too, which is left out.")
 
 
 def find(settings: Settings, decision_id: str) -> dict[str, Any]:

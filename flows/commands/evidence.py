@@ -59,7 +59,9 @@ def query(
     if json:
         render.show_json_lines(answer)
     else:
-        render.show_rows(None, answer, "No rows: nothing of that kind has been measured and scored yet.")
+        (answers,) = (one.description.partition("; $")[0] for one in list_queries() if one.name == name)
+        title = f"{answers[0].upper()}{answers[1:]}"  # says of what the columns are means
+        render.show_rows(title, answer, "No rows: nothing of that kind has been measured and scored yet.")
 
 
 def export(

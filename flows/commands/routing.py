@@ -1,5 +1,7 @@
 """`scorehouse route`: which model for this task, within these limits, and why."""
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,7 +133,8 @@ def _in_session(settings: Settings, lookup: "Lookup", query: "RouteQuery") -> "R
 def show_answer(answer: "RouteAnswer", *, is_logged: bool = True) -> None:
     """The answer as a person reads it: the model, why, on what evidence, who is next, and what `explain` wants to know of it."""
     head = answer.model or "No model"
-    score = "" if answer.score is None else f"   score {answer.score:.3f}"
+    figure = _figure_that_ranks(answer)
+    score = "" if answer.score is None else f"{figure(head)}   score {answer.score:.3f}"
     render.out.print(render.plain(head), render.plain(score), style="bold")
     for reason in answer.reasons:
         render.out.print("  ", render.plain(reason), soft_wrap=True)
@@ -143,7 +146,8 @@ def show_answer(answer: "RouteAnswer", *, is_logged: bool = True) -> None:
             soft_wrap=True,
         )  # fmt: skip
     for place, fallback in enumerate(answer.fallbacks, 2):
-        render.out.print("  ", render.plain(f"{place}. {fallback.model}   score {fallback.score:.3f}"), soft_wrap=True)
+        line = f"{place}. {fallback.model}{figure(fallback.model)}   score {fallback.score:.3f}"
+        render.out.print("  ", render.plain(line), soft_wrap=True)
     if answer.rejected:
         counts = ", ".join(f"{count} by {reason.replace('_', ' ')}" for reason, count in answer.rejected.items())
         render.out.print("  ", render.plain(f"left out: {counts}"), soft_wrap=True)
@@ -153,6 +157,31 @@ def show_answer(answer: "RouteAnswer", *, is_logged: bool = True) -> None:
     render.out.print("  ", render.plain(f"policy {answer.policy}, {kind} of {snapshot}{age}"), soft_wrap=True)
     if is_logged:
         render.out.print("  ", render.plain(f"decision {answer.decision_id}"), soft_wrap=True)
+
+
+def _figure_that_ranks(answer: "RouteAnswer") -> Callable[[str], str]:
+    """What to say of a model named in the answer where models are sorted by one figure: that figure; else nothing."""
+    from analytics.routing.answers import Why
+    from analytics.routing.explain import dollars, duration
+
+    why = answer.explanation
+    if not isinstance(why, Why) or why.asked.sort is None:
+        return lambda _: ""
+    asked, measured = why.asked, why.asked.board.measured
+    per = "per 1M tokens" if asked.query.input_tokens is None else "for this query"
+    figures: dict[str, tuple[Callable[[int], float], Callable[[float], str]]] = {
+        "price": (asked.cost, lambda usd: f"costs {dollars(usd)} {per}"),
+        "latency": (measured["latency_p50_ms"].item, lambda ms: f"median latency {duration(ms)}"),
+        "throughput": (measured["tps_mean"].item, lambda tps: f"mean {tps:.3g} tokens/s"),
+        "quality": (lambda model: asked.known(model).quality, lambda share: f"quality {share:.3f}"),
+    }
+    value_of, words_for = figures[why.asked.sort]
+
+    def said(key: str) -> str:
+        value = value_of(asked.board.catalog.position[key])
+        return f"   {asked.sort} unknown" if math.isnan(value) else f"   {words_for(value)}"
+
+    return said
 
 
 def _noun(kind: str) -> str:

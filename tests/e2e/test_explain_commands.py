@@ -81,3 +81,17 @@ def test_performance_is_told_by_task_and_agent(run: Run, house: House) -> None:
         rating is None for name, (rating, *_) in everything.items() if name not in {"aurora-mini", "aurora-code"}
     )
     assert "aurora-mini" in run("performance").out
+
+
+def test_performance_says_that_simulated_evidence_is_left_out_where_there_is_real_one(run: Run, house: House) -> None:
+    house.ready(AURORA)
+    house.bench()
+    assert run("score").code == 0
+    alone = run("performance")
+    assert (alone.code, alone.err) == (0, "")
+    house.add_gateway("gateway", "aurora-mini", provider_type="custom")
+    house.bench(providers=("gateway",))
+    assert run("score").code == 0
+    ran = run("performance", "--json")
+    assert [row["model"] for row in ran.lines] == ["gateway/aurora-mini"]
+    assert ran.err == "This is the real evidence; there is simulated evidence too, which is left out.\n"

@@ -50,8 +50,9 @@ def test_tables_are_for_people_and_json_is_for_programs(run: Run, house: House) 
     table = run("bench", "--workload", "short")
     assert table.code == 0
     assert f"{AURORA}/aurora-mini" in table.out
-    for column in ("latency ms", "TTFT ms", "tokens/s", "cost USD", "status"):
+    for column in ("median latency ms", "median TTFT ms", "median tokens/s", "cost USD", "status"):
         assert column in table.out
+    assert "ok, medians: latency " in table.err
     assert "(simulated providers)" in table.out
     run("score")
     documents = [
@@ -62,6 +63,47 @@ def test_tables_are_for_people_and_json_is_for_programs(run: Run, house: House) 
         assert isinstance(run(*words, "--json").json, dict), words
     for words in (["providers", "list"], ["models", "list"], ["models", "sync"], ["query", "--list"]):
         assert all(isinstance(line, dict) for line in run(*words, "--json").lines), words
+
+
+def test_a_sorted_answer_names_the_figure_of_each_of_its_models(run: Run, house: House) -> None:
+    house.ready(AURORA)
+    run("models", "add", f"{AURORA}/mystery")
+    house.bench(models=tuple(f"{AURORA}/aurora-{name}" for name in ("mini", "plus")), workload="gold", sample=2)
+    run("score")
+    measured = {row["model"]: row for row in run("query", "model_performance_24h", "--json").lines}
+
+    def said(*words: str) -> dict[str, str]:
+        answer, out = run("route", *words, "--json").json, run("route", *words).out.splitlines()
+        lines = {
+            key: line
+            for key in (answer["model"], *(row["model"] for row in answer["fallbacks"]))
+            for line in out
+            if key in line
+        }
+        return {key.removeprefix(f"{AURORA}/aurora-"): line.partition(key)[2].partition(" score ")[0].strip() for key, line in lines.items()}  # fmt: skip
+
+    price = said("--sort", "price", "--top", "9")
+    assert (price["mini"], price["plus"]) == ("costs $0.18 per 1M tokens", "costs $4.38 per 1M tokens")
+    assert price[f"{AURORA}/mystery"] == "price unknown"
+    asked = said("--sort", "price", "--input-tokens", "1000", "--output-tokens", "500")
+    assert asked["mini"] == "costs $0.00030 for this query"
+    tps = {name: f"mean {measured[f'{AURORA}/aurora-{name}']['tps']:.3g} tokens/s" for name in ("mini", "plus")}
+    assert {name: text for name, text in said("--sort", "throughput").items() if name in tps} == tps
+    assert said("--sort", "latency")["mini"].startswith("median latency ")
+    best = run("route", "--sort", "quality", "--json").json
+    known = f"quality {best['evidence']['quality']:.3f}"
+    assert said("--sort", "quality")[best["model"].removeprefix(f"{AURORA}/aurora-")] == known
+    assert said("--only", AURORA, "--policy", "cheapest", "--max-tier", "low")["mini"] == price["mini"], "the only one"
+    assert set(said().values()) == {""}, "a policy that weighs has no such figure"
+
+
+def test_a_query_says_of_what_its_figures_are_means(run: Run, house: House) -> None:
+    house.ready(AURORA)
+    house.bench()
+    run("score")
+    shown = run("query", "model_performance_24h").out.splitlines()
+    assert shown[0].startswith("Mean latency, time to first token and speed by provider and model over the last 24 h")
+    assert shown[1].startswith("provider ")
 
 
 def test_every_ready_query_answers(run: Run, house: House, tmp_path: Path) -> None:
