@@ -9,8 +9,9 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Annotated
 
 import typer
@@ -21,59 +22,37 @@ from typer._click.exceptions import (
 
 from analytics.errors import AnalyticsError, BadRows, UnknownName
 from flows import render
-from flows.commands import (
-    agents,
-    audit,
-    budgets,
-    decisions,
-    events,
-    evidence,
-    keys,
-    measuring,
-    models,
-    policies,
-    prices,
-    providers,
-    routing,
-    serving,
-    upkeep,
-    workloads,
-)
-from flows.commands.demo import demo
 from flows.errors import FlowError, UsageError
 from providers.errors import BadProvider, ProviderError
 
-app = typer.Typer(
-    name="scorehouse",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("demo")(demo)
-app.add_typer(providers.providers, name="providers")
-app.add_typer(keys.keys, name="keys")
-app.add_typer(models.models, name="models")
-app.add_typer(prices.prices, name="prices")
-app.command("bench")(measuring.bench)
-app.add_typer(workloads.workloads, name="workloads")
-app.command("score")(evidence.score)
-app.command("route")(routing.route)
-app.command("explain")(decisions.explain)
-app.command("performance")(decisions.performance)
-app.add_typer(agents.agents, name="agents")
-app.add_typer(policies.policies, name="policies")
-app.add_typer(budgets.budgets, name="budgets")
-app.command("audit")(audit.audit)
-app.add_typer(events.events, name="events")
-app.command("feedback")(events.feedback)
-app.command("query")(evidence.query)
-app.command("export")(evidence.export)
-app.command("mcp")(serving.mcp)
-app.command("status")(upkeep.status)
-app.command("prune")(upkeep.prune)
-app.add_typer(upkeep.db, name="db")
-app.command("deploy")(upkeep.deploy)
+# Each command or group of commands, in the order of the help, by the module of `flows.commands` that has it under that name.
+_COMMANDS = {
+    "demo": "demo", "providers": "providers", "keys": "keys", "models": "models", "prices": "prices", "bench": "measuring",
+    "workloads": "workloads", "score": "evidence", "route": "routing", "explain": "decisions", "performance": "decisions",
+    "agents": "agents", "policies": "policies", "budgets": "budgets", "audit": "audit", "events": "events", "feedback": "events",
+    "query": "evidence", "export": "evidence", "mcp": "serving", "status": "upkeep", "prune": "upkeep", "db": "upkeep",
+    "deploy": "upkeep",
+}  # fmt: skip
+
+
+def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command with all its commands; with that one alone which `arguments` name first, as loading the others takes a while."""
+    app = typer.Typer(
+        name="scorehouse",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(help=__doc__)(_scorehouse)
+    first = arguments[0] if arguments else None
+    for name in [first] if first in _COMMANDS else [] if first == "--version" else _COMMANDS:
+        command = getattr(import_module(f"flows.commands.{_COMMANDS[name]}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def _tell_version(asked: bool) -> None:
@@ -82,8 +61,7 @@ def _tell_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(help=__doc__)
-def scorehouse(
+def _scorehouse(
     _: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_tell_version)
     ] = False,
@@ -99,8 +77,9 @@ _BAD_USAGE = (UsageError, BadRows, UnknownName, BadProvider)
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; an error is one sentence on stderr."""
     try:
-        _check_text(sys.argv[1:] if arguments is None else arguments)
-        code = app(arguments, standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else arguments
+        _check_text(words)
+        code = make_app(words)(words, standalone_mode=False)
         if code == _INTERRUPTED:  # Typer makes an exit of Ctrl-C
             code = _complain(_STOPPED, code)
         sys.stdout.flush()

@@ -2,11 +2,12 @@
 
 import getpass
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analytics.store import Actor
+if TYPE_CHECKING:
+    from analytics.store import Actor
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table.")]
 OfTenant = Annotated[str | None, typer.Option("--tenant", help="The tenant whose it is.")]
@@ -16,8 +17,10 @@ By = Annotated[
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the audit log.")]
 
 
-def actor_of(by: str | None, reason: str | None) -> Actor:
+def actor_of(by: str | None, reason: str | None) -> "Actor":
     """Who changes something by the command. Whoever holds the store's key may do everything."""
+    from analytics.store import Actor
+
     if by is None:
         with suppress(KeyError, OSError):  # a container may run as a number that has no name
             by = getpass.getuser()

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from flows.cli import app
+from flows.cli import make_app
 from flows.jobs.benchmark import BenchmarkRequest, run_benchmark
 from flows.jobs.score import run_score
 from flows.jobs.sync import sync_catalogs
@@ -106,7 +106,7 @@ def test_every_snippet_of_a_page_works(page: Path, room: dict[str, str], tmp_pat
 
 def check_words(line: str) -> None:
     """The command exists and takes these words; nothing is run."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(make_app())
     words = shlex.split(line)[1:]
     name, *rest = words
     command = command.commands[name]

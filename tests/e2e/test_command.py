@@ -13,14 +13,14 @@ from house import AURORA, House, files_of
 from typer.main import get_command
 
 from analytics.store import Row
-from flows.cli import app
+from flows.cli import make_app
 from providers.simulated import Simulated
 
 
 def commands() -> list[tuple[str, ...]]:
     """Every command and group by its words."""
     found: list[tuple[str, ...]] = [()]
-    open_groups: list[tuple[tuple[str, ...], Any]] = [((), get_command(app))]
+    open_groups: list[tuple[tuple[str, ...], Any]] = [((), get_command(make_app()))]
     while open_groups:
         words, group = open_groups.pop()
         for name, command in sorted(group.commands.items()):
@@ -369,6 +369,25 @@ def test_routing_starts_quickly_because_it_loads_neither_duckdb_nor_prefect(hous
     loaded = done.stdout.splitlines()[-1]
     assert "duckdb" not in loaded
     assert "prefect" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [("--version", set()), ("route", {"routing", "limits", "options"}), ("budgets list", {"budgets", "options"})],
+)
+def test_a_command_loads_no_other_command(house: House, words: str, loaded: set[str]) -> None:
+    code = (
+        f"import sys\nfrom flows.cli import main\ntry: main({words.split()})\nexcept SystemExit: pass\n"
+        "print(*(name.removeprefix('flows.commands.') for name in sys.modules if name.startswith('flows.commands.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SCOREHOUSE_HOME": str(house.home)},
+        check=True,
+    )
+    assert set(done.stdout.splitlines()[-1].split()) == loaded
 
 
 def test_a_run_that_is_interrupted_exits_130_and_keeps_what_was_measured(house: House) -> None:

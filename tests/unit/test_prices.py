@@ -76,7 +76,9 @@ def test_the_library_is_imported_on_first_use_and_never_reaches_for_the_network(
     program = """
 import socket, sys, threading
 from datetime import UTC, datetime
-import flows.cli, flows.jobs.prices, providers.prices
+import flows.jobs.prices, providers.prices
+from flows.cli import make_app
+make_app()
 assert "genai_prices" not in sys.modules
 before = threading.active_count()
 def refuse(*_, **__): raise AssertionError("it asked for a socket")
