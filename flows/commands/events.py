@@ -31,7 +31,7 @@ def import_file(
     from analytics.events import import_events
 
     if not file.is_file():
-        raise UsageError(f"There is no file {file}.")
+        raise UsageError(f"There is no file '{file}'.")
     with open_store(load_settings()) as store:
         done = import_events(store, file, file_format)
     if json:

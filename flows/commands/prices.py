@@ -73,7 +73,12 @@ def list_prices(
     else:
         columns = {"model": "model", **_FIGURES}
         shown = [{title: row[name] for name, title in columns.items()} | {"from": _whose(row)} for row in rows]
-        render.show_rows(None, shown, "No model matches; 'scorehouse models list' shows those that are there.")
+        none = (
+            "No model matches; 'scorehouse models list' shows those that are there."
+            if everything
+            else "There are no models yet: 'scorehouse models sync' asks the providers what they serve."
+        )
+        render.show_rows(None, shown, none)
     if strangers := sorted(settings.prices.keys() - {row["model"] for row in everything}):
         render.say(f"The settings price {', '.join(strangers)}: no model of the catalog has such a key.")
     if waiting and not quarantined:

@@ -70,7 +70,7 @@ def import_file(
     from flows.workloads import imported, load_workload
 
     if not file.is_file():
-        raise UsageError(f"There is no file {file}.")
+        raise UsageError(f"There is no file '{file}'.")
     settings = load_settings()
     folder = settings.home.workloads
     chosen = name or file.name.removesuffix(".jsonl").lower()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from e2e.conftest import Run
 from house import AURORA, BOREALIS, CASCADE, House
 
@@ -185,3 +186,16 @@ def test_a_model_added_by_hand_is_measured_and_a_sync_leaves_it(run: Run, house:
     assert run("models", "sync").code == 0
     shown = run("models", "show", "local/aurora-mini", "--json").json
     assert (shown["is_manual"], shown["pricing_output"], shown["is_simulated"]) == (True, 2.0, False)
+
+
+@pytest.mark.parametrize("message", ["", " "])
+def test_an_opinion_on_no_message_is_refused(run: Run, house: House, message: str) -> None:
+    house.ready(AURORA)
+    ran = run("feedback", message, "--rating", 1, "--model", f"{AURORA}/aurora-mini")
+    assert (ran.code, "the message's id is empty" in ran.err) == (2, True)
+    assert house.rows("feedback_events") == []
+
+
+def test_a_house_without_models_says_how_to_get_some(run: Run) -> None:
+    assert "'scorehouse models sync' asks the providers" in run("prices", "list").err
+    assert "'scorehouse models sync' asks the providers" in run("models", "list").err

@@ -149,6 +149,9 @@ def test_over_stdio_every_tool_does_its_part(scored: House, run: Run) -> None:
         assert "rating" in await refused(client, "record_feedback", message_id="m-1", rating=2)
         assert "either a rating or a signal" in await refused(client, "record_feedback", message_id="m-1")
         assert "m-404" in await refused(client, "record_feedback", message_id="m-404", rating=1)
+        assert "message's id is empty" in await refused(
+            client, "record_feedback", message_id=" ", rating=1, model=f"{AURORA}/aurora-mini"
+        )
         assert "gone/model" in await refused(client, "record_feedback", message_id="m", rating=1, model="gone/model")
 
     asyncio.run(drive())

@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from store.catalogs import CatalogContract
 from store.changing import ChangesContract
+from store.landings import LandingContract
 from store.parameters import ParameterContract
 from store.prices import PriceContract
 from store.samples import T0, T1, T2, entry, plan, provider, request, result, run
@@ -17,12 +19,19 @@ from store.steering import SteeringContract
 from store.syncs import SyncContract
 
 from analytics.errors import BadRows, StoreUnavailable, UnknownName
-from analytics.store import Batch, Store, Tally, new_id, stable_id
+from analytics.store import Batch, Store, Tally, new_id
 from analytics.store.rows import id_number
 
 
 class StoreContract(
-    ChangesContract, ParameterContract, PriceContract, SpendingContract, SteeringContract, SyncContract
+    CatalogContract,
+    ChangesContract,
+    LandingContract,
+    ParameterContract,
+    PriceContract,
+    SpendingContract,
+    SteeringContract,
+    SyncContract,
 ):
     """What holds for every store."""
 
@@ -254,228 +263,6 @@ class StoreContract(
         with pytest.raises(BadRows, match="request_events, row 1234: "):
             store.write("request_events", events)
         assert store.read("request_events").rows == []
-
-    # -- land_results ------------------------------------------------------------------------------------------
-
-    def test_landing_twice_lands_once(self, store: Store) -> None:
-        measured = run()
-        rows = [result(measured), result(measured, outcome="failed", success=False, ttft_ms=None)]
-        first = store.land_results([measured], rows)
-        again = store.land_results([measured], rows)
-        assert (first.landed, first.already, first.epoch) == (2, 0, store.epoch())
-        assert (again.landed, again.already, again.alarms, again.refused) == (0, 2, (), ())
-        assert len(store.read("benchmark_results").rows) == 2
-
-    def test_a_run_lands_while_it_is_going_and_gets_its_end_once(self, store: Store) -> None:
-        measured = run()
-        store.land_results([measured], [])
-        assert store.read_all("runs")[0]["finished_at"] is None
-        store.land_results([measured | {"finished_at": T1, "run_name": "other"}], [])
-        store.land_results([measured | {"finished_at": T2}], [])
-        store.land_results([measured], [])
-        (found,) = store.read_all("runs")
-        assert (found["finished_at"], found["run_name"]) == (T1, "test")
-
-    def test_the_same_id_with_other_content_is_an_alarm_and_the_first_stays(self, store: Store) -> None:
-        measured = run()
-        row = result(measured)
-        landing = store.land_results([measured], [row, row | {"response_text": "Rome"}])
-        assert (landing.landed, landing.alarms) == (1, (row["id"],))
-        assert store.read("benchmark_results").rows[0]["response_text"] == "Paris"
-
-    def test_a_row_whose_provider_went_away_is_the_same_row(self, store: Store) -> None:
-        measured = run()
-        row = result(measured, provider_id=stable_id("provider", "gone"), model_id=stable_id("model", "gone"))
-        assert store.land_results([measured], [row]).landed == 1
-        assert store.land_results([measured], [row]).already == 1
-        found = store.read("benchmark_results").rows[0]
-        assert (found["provider_id"], found["model_id"]) == (None, None)
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"ttft_ms": float("nan")},
-            {"ttft_ms": -1.0},
-            {"outcome": "great"},
-            {"outcome": None},
-            {"created_at": "now"},
-            {"surprise": 1},
-            {"run_id": "01a1fbd1-0000-7000-8000-000000000000"},
-            {"run_id": None},
-            {"run_id": ["a list"]},
-            {"id": None},
-            {"input_tokens": 10**30},
-        ],
-        ids=str,
-    )
-    def test_a_poison_row_is_set_aside_alone(self, store: Store, change: dict[str, Any]) -> None:
-        measured = run()
-        poison = result(measured) | change
-        landing = store.land_results([measured], [result(measured), poison, result(measured)])
-        assert landing.landed == 2
-        ((refused, why),) = landing.refused
-        assert refused == str(poison["id"])
-        assert why
-
-    def test_results_of_a_deleted_run_are_dropped_and_counted(self, store: Store) -> None:
-        gone, kept = run(), run()
-        store.land_results([gone], [])
-        store.delete("runs", [gone["id"]])
-        landing = store.land_results([gone, kept], [result(gone), result(kept)])
-        assert (landing.landed, landing.dropped, landing.refused) == (1, 1, ())
-        assert [row["id"] for row in store.read_all("runs")] == [kept["id"]]
-
-    def test_a_run_that_cannot_be_stored_lands_nothing(self, store: Store) -> None:
-        good, bad = run(), run(planned=-1)
-        with pytest.raises(BadRows):
-            store.land_results([good, bad], [result(good)])
-        assert store.read_all("runs") == store.read("benchmark_results").rows == []
-
-    def test_threads_land_at_once_without_loss(self, store: Store) -> None:
-        measured = run()
-        store.land_results([measured], [])
-        rows = [result(measured) for _ in range(40)]
-        parts = [rows[start : start + 20] for start in (0, 10, 20)]
-        threads = [threading.Thread(target=store.land_results, args=([measured], part)) for part in parts]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(row["id"] for row in store.read("benchmark_results").rows) == sorted(row["id"] for row in rows)
-
-    # -- apply_catalog -----------------------------------------------------------------------------------------
-
-    def test_a_sync_reports_what_it_added_updated_and_lost(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        change = store.apply_catalog("aurora", [entry("small"), entry("large")], T0, active={"small"})
-        assert (change.discovered, change.added, change.updated, change.vanished, change.prices) == (2, 2, 0, 0, 2)
-        ids = {row["name"]: row["id"] for row in store.read_all("models")}
-        change = store.apply_catalog("aurora", [entry("small", context_window=16384), entry("new")], T1, active="all")
-        assert (change.discovered, change.added, change.updated, change.vanished, change.prices) == (2, 1, 1, 1, 1)
-        models = {row["id"]: row for row in store.read_all("catalog")}
-        assert {key: (row["is_available"], row["is_active"]) for key, row in models.items()} == {
-            "aurora/small": (True, True),
-            "aurora/large": (False, False),
-            "aurora/new": (True, True),
-        }
-        assert models["aurora/small"]["model_id"] == ids["small"]
-        assert models["aurora/small"]["ctx_length"] == 16384
-        assert store.read_all("providers")[0]["last_synced"] == T1
-
-    def test_a_model_that_comes_back_is_the_same_model(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        store.apply_catalog("aurora", [entry("small"), entry("large")], T0)
-        before = store.read_all("models")
-        store.apply_catalog("aurora", [entry("small")], T1)
-        change = store.apply_catalog("aurora", [entry("small"), entry("large")], T2)
-        assert (change.added, change.updated) == (0, 1)
-        assert [row["id"] for row in store.read_all("models")] == [row["id"] for row in before]
-        assert all(row["is_available"] for row in store.read_all("models"))
-
-    def test_an_unchanged_catalog_updates_no_model_and_adds_no_price(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        store.apply_catalog("aurora", [entry("small")], T0)
-        before = store.read_all("models"), store.read_all("prices")
-        change = store.apply_catalog("aurora", [entry("small"), entry("small")], T1, active="all")
-        assert (change.discovered, change.added, change.updated, change.prices) == (1, 0, 0, 0)
-        assert (store.read_all("models"), store.read_all("prices")) == before
-
-    def test_a_changed_price_is_a_new_row_and_unknown_is_none_at_all(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        unknown = {"input_price_per_m": None, "output_price_per_m": None}
-        store.apply_catalog("aurora", [entry("small"), entry("free", **unknown)], T0)
-        change = store.apply_catalog("aurora", [entry("small", input_price_per_m=Decimal("0.5"))], T1)
-        assert (change.prices, change.updated) == (1, 1)
-        prices = store.select("prices", order="timestamp").items
-        assert [(row["input_price_per_m"], row["source"], row["timestamp"]) for row in prices] == [
-            (1.0, "provider_api", T0),
-            (0.5, "provider_api", T1),
-        ]
-        catalog = {row["id"]: row["pricing_input"] for row in store.read_all("catalog")}
-        assert catalog == {"aurora/small": 0.5, "aurora/free": None}
-
-    def test_prices_of_a_simulated_provider_say_so(self, store: Store) -> None:
-        store.write("providers", [provider(is_simulated=True)])
-        store.apply_catalog("aurora", [entry("small")], T0)
-        assert store.read_all("prices")[0]["source"] == "simulated"
-
-    def test_a_sync_never_touches_what_an_admin_set(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        store.apply_catalog("aurora", [entry("small")], T0)
-        (model,) = store.read_all("models")
-        override = {"model_id": model["id"], "priority": 90, "display_name": "Ours", "is_enabled": False}
-        store.write("model_overrides", [override | {"updated_at": T0}])
-        by_hand = {
-            "id": new_id(), "key": "aurora/hand", "name": "hand", "provider_id": provider()["id"],
-            "display_name": "By hand", "is_manual": True, "created_at": T0, "updated_at": T0,
-        }  # fmt: skip
-        store.write("models", [by_hand])
-        price = {"id": new_id(), "provider_id": provider()["id"], "model_id": by_hand["id"], "input_price_per_m": 9.0}
-        store.write("prices", [price | {"source": "admin", "timestamp": T0}])
-        store.apply_catalog("aurora", [entry("small", display_name="Theirs")], T1)
-        catalog = {row["id"]: row for row in store.read_all("catalog")}
-        assert catalog["aurora/hand"]["is_available"], "a model added by hand does not vanish"
-        store.apply_catalog("aurora", [entry("small"), entry("hand")], T2)
-        catalog = {row["id"]: row for row in store.read_all("catalog")}
-        small, hand = catalog["aurora/small"], catalog["aurora/hand"]
-        assert (small["priority"], small["display_name"], small["is_enabled"]) == (90, "Ours", False)
-        assert (hand["display_name"], hand["pricing_input"], hand["model_id"]) == ("By hand", 9.0, by_hand["id"])
-
-    def test_an_entry_that_cannot_be_stored_is_left_out_alone(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        store.apply_catalog("aurora", [entry("small")], T0)
-        poison = [entry("small", display_name=5), entry("bad", context_window=-1), entry("large")]
-        change = store.apply_catalog("aurora", poison, T1)
-        assert (change.discovered, change.added, change.vanished) == (3, 1, 0)
-        assert [name for name, _ in change.rejected] == ["small", "bad"]
-        assert {row["id"]: row["pricing_input"] for row in store.read_all("catalog")} == {
-            "aurora/small": 1.0,
-            "aurora/large": 1.0,
-        }
-
-    def test_a_failed_sync_keeps_the_catalog_and_says_why(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        store.apply_catalog("aurora", [entry("small")], T0)
-        before = store.read_all("models")
-        store.catalog_failed("aurora", "connect: refused", T1)
-        (found,) = store.read_all("providers")
-        assert (found["last_synced"], found["last_sync_error"]) == (T0, f"{T1} connect: refused")
-        assert store.read_all("models") == before
-        store.apply_catalog("aurora", [entry("small")], T2)
-        assert store.read_all("providers")[0]["last_sync_error"] is None
-
-    def test_a_catalog_with_text_that_no_database_keeps_is_stable(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        odd = [entry("sm\x00all", raw={"x": "\ud800"})]
-        assert store.apply_catalog("aurora", odd, T0).added == 1
-        change = store.apply_catalog("aurora", odd, T1)
-        assert (change.added, change.updated, change.vanished, change.rejected) == (0, 0, 0, ())
-        store.catalog_failed("aurora", "html \ud800\x00", T1)
-        assert store.delete("providers", ["\ud800"]) == 0
-
-    def test_an_empty_list_is_a_failed_sync(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        store.apply_catalog("aurora", [], T0)
-        assert store.read_all("providers")[0]["last_synced"] == T0, "a provider may have no models yet"
-        store.apply_catalog("aurora", [entry("small")], T1)
-        assert store.apply_catalog("aurora", [], T2).vanished == 0
-        (found,) = store.read_all("providers")
-        assert found["last_synced"] == T1
-        assert "listed no models" in found["last_sync_error"]
-        assert store.read_all("catalog")[0]["is_available"] is True
-
-    def test_models_of_a_disabled_provider_are_not_available(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        store.apply_catalog("aurora", [entry("small")], T0)
-        store.write("providers", [provider(is_active=False)])
-        assert store.read_all("catalog")[0]["is_available"] is False
-
-    def test_a_catalog_needs_its_provider(self, store: Store) -> None:
-        store.write("providers", [provider()])
-        with pytest.raises(UnknownName, match="there are: aurora"):
-            store.apply_catalog("borealis", [entry("small")], T0)
-        with pytest.raises(UnknownName):
-            store.catalog_failed("borealis", "refused", T0)
 
     # -- submit_feedback ---------------------------------------------------------------------------------------
 
