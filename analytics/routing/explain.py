@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from . import policies
 from .asked import Asked
 from .choice import Choice
-from .experience import BASES, Known
+from .experience import Known
 from .experience import evidence as interval
 from .fresh import FRESH
 from .fresh import interval as wilson
 from .limits import FAILING, LIMITS, unanswered
 from .records import Evidence, MaxPrice, Part
+from .views import BASES
 
 _SORTED_BY = {
     "price": "the lowest price",
