@@ -9,7 +9,7 @@ from . import policies
 from .bits import Floats, Positions
 from .board import Board, Kind, Ranking
 from .catalog import Members
-from .experience import Known, Patch, View, known
+from .experience import Known, Patch, known
 from .few import Few
 from .policies import Active, Policy, Values
 from .records import LIMIT_FIELDS, RouteQuery, Sort, TaskGuess
@@ -41,7 +41,7 @@ class Asked:
         self.further = [(place, weight) for place, weight in enumerate(self.policy.weights[2:], 1) if weight]
         self.is_timeless = query.max_age_s is None and "max_age_s" not in active.limits
         self.patch: Patch | None = board.patch(query, self.task, is_learned=self.policy.is_learned)
-        self.view: View = board.view(self.task, query.domain, is_learned=self.policy.is_learned)
+        self.view = board.view(self.task, query.domain, is_learned=self.policy.is_learned)
         self.kind: Kind = board.kind(active.policy, self.task, query.domain)
 
     @property
@@ -81,7 +81,7 @@ class Asked:
     def values(self, models: Positions) -> Values:
         """What is scored of some models, the agent's own experience and priorities included."""
         view, own, values = self.view, self.patch, self.board.values
-        row = view.row[models]
+        row, _ = view.find_many(models)
         priority, quality, n = values[0][models], view.quality[row], view.worth[row]
         others = [NO_SCORES] * 3  # what weighs nothing is not fetched
         for place, _ in self.further:
@@ -97,7 +97,7 @@ class Asked:
         view, own, values = self.view, self.patch, self.board.values
         at = None if own is None else own.index.get(model)
         if own is None or at is None:
-            row = view.row.item(model)
+            row, _ = view.find(model)
             total = policies.score(self.policy, values[0].item(model), view.quality.item(row), view.worth.item(row))
         else:
             priority = own.priority.item(at) / 100
@@ -112,7 +112,8 @@ class Asked:
 
     def quality_and_se(self, models: Positions) -> tuple[Floats, Floats]:
         """The experience with some models, the agent's own included."""
-        row, view, own = self.view.row[models], self.view, self.patch
+        view, own = self.view, self.patch
+        row, _ = view.find_many(models)
         quality, se = view.quality[row], view.se[row]
         if own is not None:
             mine, at = own.among(models)

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from . import experience, policies
+from . import experience, policies, views
 from .bits import Floats, Positions, PriceZones, Thresholds, Words
 from .catalog import Catalog, Members
-from .experience import Patch, View
+from .experience import Patch
 from .few import Few
 from .fresh import Fresh, overlaid
 from .front import Layout
@@ -23,6 +23,7 @@ from .policies import Policy, Values
 from .reader import places
 from .records import RouteQuery, Sort
 from .scores import MEASURED, Scores
+from .views import View
 
 # A model that was asked this often and never once answered is broken, whatever its priority says; one or two
 # requests may have met a passing fault.
@@ -31,7 +32,10 @@ FIRST = 256  # so many are looked at before all are
 HEAD = 1_024  # so many places of an order are kept, and of a large catalog one in so many
 _HEAD_SHARE = 512
 _AGENTS = 2_048  # so many agents' lists are kept, and as many patches
-_CACHE_BYTES = 64 * 2**20
+_CACHE_BYTES = 64 * 2**20  # or for a large catalog, whose models take a hundred times that:
+_CACHE_BYTES_A_MODEL = 32
+_VIEWS = 128  # where so many are kept, each has the rows of all models at hand
+_VIEW_BYTES = 5  # of each model, that is, and some more for those that were rated
 _KIND_BYTES = 160_000  # about, of the best models side by side, and of what there is to say of them
 _AT_ONCE = 16
 _NOT_MADE: Any = object()  # None means that nothing stands otherwise
@@ -105,9 +109,11 @@ class Board:
     estimates: dict[tuple[str | None, str | None], NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, catalog: Catalog, scores: Scores | None, cache_bytes: int = _CACHE_BYTES) -> "Board":
+    def of(cls, catalog: Catalog, scores: Scores | None, cache_bytes: int | None = None) -> "Board":
         """Join a catalog with the scores of its models, if there are any."""
         size = catalog.size
+        if cache_bytes is None:
+            cache_bytes = max(_CACHE_BYTES, _CACHE_BYTES_A_MODEL * size)
         measured: Mapping[str, Floats] = dict.fromkeys(MEASURED, np.full(size, np.nan))
         last_seen, place_of, model_of = measured["requests"], np.full(size, -1, np.int32), np.zeros(0, np.int32)
         if scores is not None:
@@ -212,8 +218,9 @@ class Board:
         key = (task, domain, is_learned and self.learns_apart)
         view = self.views.get(key)
         if view is None:
-            most = max(16, self.cache_bytes // (9 * max(self.catalog.size, 1)))
-            view = remember(self.views, key, experience.view(self, *key), most)
+            is_whole = _VIEWS * _VIEW_BYTES * self.catalog.size <= self.cache_bytes
+            view = views.view(self, *key, is_whole=is_whole)
+            remember(self.views, key, view, max(16, self.cache_bytes // view.nbytes))
         return view
 
     def patch(self, query: RouteQuery, task: str | None, *, is_learned: bool = False) -> Patch | None:
@@ -255,7 +262,7 @@ class Board:
         found = self.estimates.get(key)
         if found is None:
             view = self.view(task, domain)
-            quality = view.quality[view.row]
+            quality = view.quality[view.find_all()[0]]
             found = np.where(np.isnan(quality), self.values[0], quality).astype(np.float32)
             remember(self.estimates, key, found, max(16, self.cache_bytes // (4 * max(self.catalog.size, 1))))
         priority, *others = self.single_values
@@ -288,8 +295,9 @@ class Board:
     def _rank(self, policy: Policy, sort: Sort | None, asked: tuple[str | None, str | None]) -> Ranking:
         view, head = self.view(*asked, is_learned=policy.is_learned), self._head
         priority, *others = self.values
-        quality = view.quality[view.row]
-        score = policies.scores(policy, Values(priority, quality, view.worth[view.row], *others))
+        row, _ = view.find_all()
+        quality = view.quality[row]
+        score = policies.scores(policy, Values(priority, quality, view.worth[row], *others))
         by = -score if sort is None else self.figures(sort, slice(None), quality, self.catalog.price)
         if head < len(by):
             models = (by <= np.partition(by, head - 1).item(head - 1)).nonzero()[0]
@@ -299,7 +307,7 @@ class Board:
         order = models[np.lexsort(keys if sort is None else (*keys, by[models]))[:head]]
         ordered = score[order]
         best = order[:FIRST]
-        row = view.row[best]
+        row = row[best]
         floors = ordered[:FIRST] - policies.reach(policy, view.worth[row], view.se[row], self.tie_delta(policy))
         is_whole = head == len(by)
         few = Few(self, view, best, ordered[:FIRST], is_whole=is_whole and head <= FIRST, floors=floors)

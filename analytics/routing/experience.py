@@ -1,10 +1,10 @@
-"""What the published experience says to one question: everyone's as a `View` of all models, and an agent's or a tenant's own
-as a `Patch` of the few models that it covers. A narrower experience replaces a broader one.
+"""What is known of a model for one question: everyone's experience (a `View`), or an agent's or a tenant's own, a `Patch` of the
+few models that it covers. A narrower experience replaces a broader one.
 """
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,20 +14,15 @@ from numpy.typing import NDArray
 
 from . import bits
 from .bits import Floats, Mask, Positions, Words
-from .scores import EVIDENCE, Experience, Group
+from .scores import EVIDENCE, Group
+from .views import OF_AGENT, OF_TENANT, View, pool_of, record
 
 if TYPE_CHECKING:
     from .board import Board
 
-# What an experience rests on, from broad to narrow.
-BASES = ("none", "overall", "domain_benchmarks", "ratings", "tenant_ratings", "agent_ratings")
-_OVERALL, _BENCHMARKS, _RATINGS, _OF_TENANT, _OF_AGENT = range(1, 6)
 _Z = 1.959963984540054  # two-sided 95 %
 
 _NOBODY, _NO_PRIORITY = np.zeros(0, dtype=np.intp), np.zeros(0)
-
-Sources = Mapping[int, tuple[Group, ...]]  # by place in BASES
-Rows = slice | Positions
 
 
 class Known(NamedTuple):
@@ -43,43 +38,6 @@ class Known(NamedTuple):
     basis: int
     groups: tuple[Group, ...]
     worth: float
-
-
-class Pool(NamedTuple):
-    """Experience of some models: parallel columns."""
-
-    models: Positions
-    quality: Floats
-    n: Floats
-    se: Floats
-    worth: Floats
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """Everyone's experience, its plain means or what was learned of them.
-
-    `row` of each model points into the columns, mostly those of the snapshot itself: their last entry, -1, is of nothing known.
-    `basis` is each model's. `parts` are the models and rows of each source, the narrower later.
-    """
-
-    row: NDArray[np.int32]
-    basis: NDArray[np.int8]
-    parts: Sequence[tuple[NDArray[np.int32], Rows]]
-    quality: Floats
-    n: Floats
-    se: Floats
-    worth: Floats
-    sources: Sources
-    task_is_known: bool
-    is_learned: bool = False
-
-    def at_least(self, what: str, bound: float, *, allow_unknown: bool) -> Words:
-        """The models with `quality` (0..1) or `n` of `bound` or more."""
-        column, passing = getattr(self, what), np.full(len(self.row), allow_unknown)
-        for models, rows in self.parts:
-            passing[models] = column[rows] >= bound
-        return bits.pack(passing)
 
 
 @dataclass(eq=False)  # not frozen: most questions of agents make one
@@ -119,53 +77,6 @@ class Patch:
         return there, at[there]
 
 
-def record(board: "Board", *, is_learned: bool) -> Experience | None:
-    """The published rows: of plain means, or of what was learned of them."""
-    if board.scores is None:
-        return None
-    return board.scores.learned if is_learned else board.scores.experience
-
-
-def view(board: "Board", task: str | None, domain: str | None, is_learned: bool = False) -> View:
-    """The experience of everyone at `task`, in `domain`, or at all."""
-    if domain is not None:
-        is_learned = False  # a domain's graded answers stand as they are
-    rows = record(board, is_learned=is_learned)
-    sources = _sources(board, rows, task, domain)
-    columns: Sequence[Floats] = [np.full(1, np.nan)] * 4
-    if rows is not None and all(len(groups) == 1 for groups in sources.values()):
-        columns = (rows.quality, rows.n, rows.se, rows.worth)
-        parts = [_listed(board, rows, group) for (group,) in sources.values()]
-    else:
-        pools = [_pooled(board, rows, groups) for groups in sources.values()]
-        ends = np.cumsum([len(pool.models) for pool in pools]).tolist()
-        parts = [
-            (pool.models.astype(np.int32), slice(end - len(pool.models), end))
-            for pool, end in zip(pools, ends, strict=True)
-        ]
-        if pools:
-            columns = [
-                np.concatenate([*values, [np.nan]]) for values in zip(*(pool[1:] for pool in pools), strict=True)
-            ]
-    row, basis_of = np.full(board.catalog.size, -1, dtype=np.int32), np.zeros(board.catalog.size, dtype=np.int8)
-    for basis, (models, there) in zip(sources, parts, strict=True):
-        row[models] = np.arange(there.start, there.stop, dtype=np.int32) if isinstance(there, slice) else there
-        basis_of[models] = basis
-    quality, n, se, worth = columns
-    return View(
-        row=row,
-        basis=basis_of,
-        parts=parts,
-        quality=quality,
-        n=n,
-        se=se,
-        worth=worth,
-        sources=sources,
-        task_is_known=task is None or any(basis > _OVERALL for basis in sources),
-        is_learned=is_learned,
-    )
-
-
 def patch(
     board: "Board",
     task: str | None,
@@ -181,12 +92,12 @@ def patch(
     wanted: list[tuple[int, Group]] = []
     if task is not None:
         if tenant is not None:
-            wanted.append((_OF_TENANT, Group("task", task, None, tenant)))
+            wanted.append((OF_TENANT, Group("task", task, None, tenant)))
         if agent is not None:
-            wanted += [(_OF_AGENT, Group("task", task, agent, who)) for who in dict.fromkeys((None, tenant))]
+            wanted += [(OF_AGENT, Group("task", task, agent, who)) for who in dict.fromkeys((None, tenant))]
     seen = board.view(task, domain, is_learned=is_learned)
     rows = record(board, is_learned=seen.is_learned)
-    found = [(basis, group, pool) for basis, group in wanted if (pool := _own(board, rows, group)) is not None]
+    found = [(basis, group, pool) for basis, group in wanted if (pool := pool_of(board, rows, group)) is not None]
     overridden, priority = _NOBODY, _NO_PRIORITY
     if agent is not None:
         members = board.members_of(agent, tenant)
@@ -196,9 +107,9 @@ def patch(
     models = overridden
     if found:
         models = np.unique(np.concatenate([overridden, *(pool.models for _, _, pool in found)]))
-    row = seen.row[models]
+    row, basis_of = seen.find_many(models)
     columns = [column[row] for column in (seen.quality, seen.n, seen.se, seen.worth)]
-    basis_of, group_of = seen.basis[models], np.full(len(models), -1, dtype=np.int8)
+    group_of = np.full(len(models), -1, dtype=np.int8)
     for place, (basis, _, pool) in enumerate(found):
         at = models.searchsorted(pool.models)
         for column, values in zip(columns, pool[1:], strict=True):
@@ -228,8 +139,7 @@ def known(board: "Board", seen: View, own: Patch | None, model: int) -> Known:
     """What is known of one model."""
     at = None if own is None else own.index.get(model)
     if own is None or at is None:
-        row = seen.row.item(model)
-        basis = seen.basis.item(model)
+        row, basis = seen.find(model)
         return Known(
             board.catalog.priority.item(model),
             False,
@@ -301,67 +211,3 @@ def evidence(board: "Board", groups: Iterable[Group], model: int, *, is_learned:
 def _or_none(column: Floats, row: int) -> float | None:
     value = column.item(row)
     return None if math.isnan(value) else value
-
-
-def _sources(
-    board: "Board", rows: Experience | None, task: str | None, domain: str | None
-) -> dict[int, tuple[Group, ...]]:
-    """The groups that speak to the question, from broad to narrow."""
-    wanted: dict[int, tuple[Group, ...]]
-    if task is None and domain is None:
-        wanted = {_OVERALL: (Group("overall"),)}
-    else:
-        if rows is not None and rows.basis is not None and task is not None and domain is None:
-            # What was learned of a task has all broader evidence in it; of an unheard-of task the whole record speaks.
-            wanted = {_OVERALL: (Group("overall"),), _RATINGS: (Group("task", task),)}
-            return {basis: groups for basis, groups in wanted.items() if _has(board, rows, groups[0])}
-        domains = (domain,) if domain is not None else board.catalog.task_domains.get(str(task), ())
-        wanted = {_BENCHMARKS: tuple(Group("domain", name) for name in domains)}
-        if task is not None:
-            if domain is None and not any(_has(board, rows, group) for group in wanted[_BENCHMARKS]):
-                wanted[_BENCHMARKS] = (Group("task_benchmarks", task),)
-            wanted[_RATINGS] = (Group("task", task),)
-    there = {basis: tuple(group for group in groups if _has(board, rows, group)) for basis, groups in wanted.items()}
-    return {basis: groups for basis, groups in there.items() if groups}
-
-
-def _has(board: "Board", rows: Experience | None, group: Group) -> bool:
-    """Whether a group has experience with any model of the catalog."""
-    there = None if rows is None else rows.groups.find(group)
-    return rows is not None and there is not None and bool((board.model_of[rows.model[there]] >= 0).any())
-
-
-def _own(board: "Board", rows: Experience | None, group: Group) -> Pool | None:
-    """One group's rows, by position; None if it has none."""
-    if rows is None or rows.groups.find(group) is None:
-        return None
-    models, there = _listed(board, rows, group)
-    return (
-        Pool(models.astype(np.intp), rows.quality[there], rows.n[there], rows.se[there], rows.worth[there])
-        if len(models)
-        else None
-    )
-
-
-def _pooled(board: "Board", rows: Experience | None, groups: tuple[Group, ...]) -> Pool:
-    """The mean of the groups' rows for each model, each weighing as much as its n."""
-    size = board.catalog.size
-    total, weighted, variance = (np.zeros(size) for _ in range(3))
-    for group in groups:
-        pool = _own(board, rows, group)
-        if pool is not None:
-            total[pool.models] += pool.n
-            weighted[pool.models] += pool.n * pool.quality
-            variance[pool.models] += (pool.n * pool.se) ** 2
-    models = np.flatnonzero(total)
-    weight = total[models]
-    return Pool(models, weighted[models] / weight, weight, np.sqrt(variance[models]) / weight, weight)
-
-
-def _listed(board: "Board", rows: Experience, group: Group) -> tuple[NDArray[np.int32], Rows]:
-    """The models of a group's rows that are in the catalog, and where these rows are."""
-    there = rows.groups.find(group)
-    assert there is not None
-    models = board.model_of[rows.model[there]]
-    at = (models >= 0).nonzero()[0]
-    return (models, there) if len(at) == len(models) else (models[at], at + there.start)

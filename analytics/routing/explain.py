@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from . import policies
 from .asked import Asked
 from .choice import Choice
-from .experience import BASES, Known
+from .experience import Known
 from .experience import evidence as interval
 from .fresh import FRESH
 from .fresh import interval as wilson
 from .limits import FAILING, LIMITS, unanswered
 from .records import Evidence, MaxPrice, Part
+from .views import BASES
 
 _SORTED_BY = {
     "price": "the lowest price",
@@ -167,7 +168,7 @@ def behaviour(asked: Asked, model: int) -> str | None:
     elif not math.isnan(first):
         said.append(f"begins to answer after {duration(first)}")
     if not math.isnan(tps):
-        said.append(f"writes {tps:.0f} tokens a second" if tps >= 10 else f"writes {tps:.1f} tokens a second")
+        said.append(f"writes {tps:.{0 if tps >= 10 else 1}f} tokens a second on average")
     joint = ", and " if said and "," in said[0] else " and "
     return f"It typically {joint.join(said)}." if said else None
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from .bits import Floats, Mask, Places, Positions, Words
     from .board import Board
-    from .experience import Patch, View
+    from .experience import Patch
+    from .views import View
 
 
 _BEST = 64
@@ -106,7 +107,7 @@ class Few:
             if name not in {"quality", "n"}:
                 column = self._board.column(name)[self.models]
             else:
-                column = getattr(self._view, name)[self._view.row[self.models]]
+                column = getattr(self._view, name)[self._view.find_many(self.models)[0]]
                 if self._own is not None:
                     mine, at = self._own.among(self.models)
                     column[mine] = getattr(self._own, name)[at]

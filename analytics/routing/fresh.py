@@ -8,13 +8,14 @@ base priority, as `PRIOR` ratings at most.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .caps import VoteCaps, counted
-from .experience import BASES, Known, Patch, known
+from .experience import Known, Patch, known
 from .scores import EVIDENCE, Group
+from .views import OF_AGENT, OF_TENANT, OVERALL, RATINGS
 
 if TYPE_CHECKING:
     from .board import Board
@@ -23,9 +24,6 @@ FRESH = "fresh"  # the scope of experience that holds such opinions
 MOST = 1_000
 PRIOR = 10.0
 _Z = 1.959963984540054  # two-sided 95 %
-_OVERALL, _RATINGS, _OF_TENANT, _OF_AGENT = (
-    BASES.index(name) for name in ("overall", "ratings", "tenant_ratings", "agent_ratings")
-)
 
 
 class Opinion(NamedTuple):
@@ -143,9 +141,9 @@ def overlaid(
         return own
     changed = np.array(sorted(merged), dtype=np.intp)
     models = changed if own is None else np.union1d(own.models, changed)
-    row = seen.row[models]
-    columns = {name: getattr(seen, name)[row] for name in ("quality", "n", "se", "worth")}
-    columns["basis"] = seen.basis[models]
+    row, basis = seen.find_many(models)
+    columns: dict[str, Any] = {name: getattr(seen, name)[row] for name in ("quality", "n", "se", "worth")}
+    columns["basis"] = basis
     columns["priority"] = board.catalog.priority[models]
     columns["of_agent"] = np.zeros(len(models), dtype=np.bool_)
     columns["group"] = np.full(len(models), -1, dtype=np.int8)
@@ -181,15 +179,15 @@ def _merge(
     mine = [opinion for opinion in opinions if tenant is None or opinion.tenant in (None, tenant)]
     circles = []
     if task is not None and agent is not None:
-        circles.append((_OF_AGENT, [opinion for opinion in mine if opinion.agent == agent]))
+        circles.append((OF_AGENT, [opinion for opinion in mine if opinion.agent == agent]))
     if task is not None and tenant is not None:
-        circles.append((_OF_TENANT, [opinion for opinion in mine if opinion.tenant == tenant]))
-    circles.append((_OVERALL if task is None else _RATINGS, list(opinions)))
+        circles.append((OF_TENANT, [opinion for opinion in mine if opinion.tenant == tenant]))
+    circles.append((OVERALL if task is None else RATINGS, list(opinions)))
     for basis, said in circles:
         heard = said
-        if basis in (_OVERALL, _RATINGS) or (basis == _OF_AGENT and tenant is None):
+        if basis in (OVERALL, RATINGS) or (basis == OF_AGENT and tenant is None):
             others = knows.n if knows.basis == basis else 0.0
-            own = voices if basis != _OF_AGENT else _Voices.among(said, voices.caps, is_rated=others > 0)
+            own = voices if basis != OF_AGENT else _Voices.among(said, voices.caps, is_rated=others > 0)
             heard = own.counted(said, others)
         if heard and knows.basis <= basis:
             return _weighed(knows, [opinion.rating for opinion in heard], basis, task, agent, tenant)
@@ -212,7 +210,7 @@ def _weighed(
     n = knows.n + new if knows.basis == basis else worth
     quality = min(1.0, (before * weight + sum(ratings)) / (weight + new))
     se = knows.se * math.sqrt(weight / (weight + new)) if knows.basis == basis else 0.5 / math.sqrt(weight + new)
-    whose = (agent if basis == _OF_AGENT else None, tenant if basis in (_OF_AGENT, _OF_TENANT) else None)
+    whose = (agent if basis == OF_AGENT else None, tenant if basis in (OF_AGENT, OF_TENANT) else None)
     return _Merged(quality, n, se, basis, Group(FRESH, task, *whose), worth)
 
 

@@ -1,6 +1,7 @@
 """The lookup gives the answers of a plain full scan, on thousands of generated questions."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from routing.generated import MAPPED, PROVIDERS, make_query, make_world
 from routing.worlds import NOW_S, configure, model, rating, scored
 
 from analytics.routing import Lookup, RouteAnswer, RouteQuery
+from analytics.routing.board import Board
 
 
 def crowd(rng: random.Random, size: int) -> World:
@@ -115,6 +117,24 @@ def test_large_catalogs_are_answered_like_a_full_scan(tmp_path: Path, size: int,
     for _ in range(questions):
         query = make_query(rng, world)
         assert_same(lookup.route(query), column_scan.route(columns, query), query)
+
+
+@pytest.mark.parametrize(("seed", "size", "questions"), [(10, 30, 1_000), (11, 400, 300)])
+def test_a_catalog_beyond_its_cache_is_answered_like_a_full_scan(
+    tmp_path: Path, seed: int, size: int, questions: int
+) -> None:
+    """As millions of models are: no view has the rows of all of them at hand, and hardly anything is kept."""
+    rng = random.Random(seed)
+    world = make_world(rng, size)
+    lookup, columns = opened(tmp_path, world), column_scan.Columns(world)
+    board = lookup._state.board
+    assert board is not None
+    lookup._state = replace(lookup._state, board=Board.of(board.catalog, board.scores, cache_bytes=0))
+    for _ in range(questions):
+        query = make_query(rng, world)
+        assert_same(lookup.route(query), column_scan.route(columns, query), query)
+    assert lookup._state.board is not None
+    assert all(view.whole is None for view in lookup._state.board.views.values())
 
 
 def test_bounds_between_any_two_figures_are_taken_to_the_letter(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ class TestReasons:
             "Aurora Large scores 0.88, the best of the models that fit.",
             "It answered 92 % of 118 benchmark questions for code correctly (95 % interval: 86 % to 96 %).",
             "Its score is 0.3 x priority 0.80 + 0.7 x experience 0.92 = 0.88.",
-            "It typically answers in 840 ms, with the first word after 210 ms, and writes 95 tokens a second.",
+            "It typically answers in 840 ms, with the first word after 210 ms, and writes 95 tokens a second on average.",
         )
 
     def test_ratings_say_whose_they_are(self, lookup: Make) -> None:
@@ -288,7 +288,7 @@ class TestReasons:
         ask = lookup([model("a/one"), model("b/two")], rows)
         assert ask(allow=["a/one"]).reasons[1::2] == (
             "Its answers were rated 0.75 out of 1 on average, over 1 rating.",
-            "It typically begins to answer after 90 s and writes 1.2 tokens a second.",
+            "It typically begins to answer after 90 s and writes 1.2 tokens a second on average.",
         )
         assert ask(allow=["b/two"]).reasons[1] == (
             "Ratings and benchmark answers together put its quality at 0.70 out of 1, from 4 of them."
