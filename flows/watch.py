@@ -14,7 +14,7 @@ from flows.summary import ModelSummary, summarize
 from providers.records import BenchmarkResult
 
 COLUMNS = (
-    "model", "done", "ok", "median latency ms", "median TTFT ms", "median tokens/s", "in", "out", "cost USD", "right", "status",
+    "model", "done", "ok", "latency p50 ms", "TTFT p50 ms", "tokens/s p50", "in", "out", "cost USD", "right", "status",
 )  # fmt: skip
 
 

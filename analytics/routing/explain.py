@@ -34,7 +34,7 @@ def headline(asked: Asked, choice: Choice) -> tuple[str, str]:
     if choice.is_alone:
         return "only_one", f"{name} is the only model that fits."
     if asked.sort is not None:
-        figure = _sorting_figure(asked, choice.model)
+        figure = sorting_figure(asked, choice.model)
         if figure is None:
             return (
                 "sorted_by_unknown",
@@ -272,7 +272,8 @@ def dollars(amount: float) -> str:
     return f"${amount:.{1 - math.floor(math.log10(amount))}f}"
 
 
-def _sorting_figure(asked: Asked, model: int) -> str | None:
+def sorting_figure(asked: Asked, model: int) -> str | None:
+    """The figure of a model that the question sorts by, in words; None where it is unknown."""
     measured = asked.board.measured
     match asked.sort:
         case "price":
@@ -283,7 +284,7 @@ def _sorting_figure(asked: Asked, model: int) -> str | None:
             text = duration(value) if not math.isnan(value) else ""
         case "throughput":
             value = float(measured["tps_mean"][model])
-            text = f"{value:.0f} tokens a second"
+            text = f"{value:.0f} tokens a second on average"
         case _:
             value = asked.known(model).quality
             text = f"{value:.2f} out of 1"

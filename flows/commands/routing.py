@@ -1,6 +1,5 @@
 """`scorehouse route`: which model for this task, within these limits, and why."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,26 +161,14 @@ def show_answer(answer: "RouteAnswer", *, is_logged: bool = True) -> None:
 def _figure_that_ranks(answer: "RouteAnswer") -> Callable[[str], str]:
     """What to say of a model named in the answer where models are sorted by one figure: that figure; else nothing."""
     from analytics.routing.answers import Why
-    from analytics.routing.explain import dollars, duration
+    from analytics.routing.explain import sorting_figure
 
     why = answer.explanation
     if not isinstance(why, Why) or why.asked.sort is None:
         return lambda _: ""
-    asked, measured = why.asked, why.asked.board.measured
-    per = "per 1M tokens" if asked.query.input_tokens is None else "for this query"
-    figures: dict[str, tuple[Callable[[int], float], Callable[[float], str]]] = {
-        "price": (asked.cost, lambda usd: f"costs {dollars(usd)} {per}"),
-        "latency": (measured["latency_p50_ms"].item, lambda ms: f"median latency {duration(ms)}"),
-        "throughput": (measured["tps_mean"].item, lambda tps: f"mean {tps:.3g} tokens/s"),
-        "quality": (lambda model: asked.known(model).quality, lambda share: f"quality {share:.3f}"),
-    }
-    value_of, words_for = figures[why.asked.sort]
-
-    def said(key: str) -> str:
-        value = value_of(asked.board.catalog.position[key])
-        return f"   {asked.sort} unknown" if math.isnan(value) else f"   {words_for(value)}"
-
-    return said
+    asked = why.asked
+    position = asked.board.catalog.position
+    return lambda model: f"   {asked.sort} {sorting_figure(asked, position[model]) or 'unknown'}"
 
 
 def _noun(kind: str) -> str:

@@ -51,7 +51,7 @@ def test_tables_are_for_people_and_json_is_for_programs(run: Run, house: House) 
     table = run("bench", "--workload", "short")
     assert table.code == 0
     assert f"{AURORA}/aurora-mini" in table.out
-    for column in ("median latency ms", "median TTFT ms", "median tokens/s", "cost USD", "status"):
+    for column in ("latency p50 ms", "TTFT p50 ms", "tokens/s p50", "cost USD", "status"):
         assert column in table.out
     assert "ok, medians: latency " in table.err
     assert "(simulated providers)" in table.out
@@ -84,15 +84,18 @@ def test_a_sorted_answer_names_the_figure_of_each_of_its_models(run: Run, house:
         return {key.removeprefix(f"{AURORA}/aurora-"): line.partition(key)[2].partition(" score ")[0].strip() for key, line in lines.items()}  # fmt: skip
 
     price = said("--sort", "price", "--top", "9")
-    assert (price["mini"], price["plus"]) == ("costs $0.18 per 1M tokens", "costs $4.38 per 1M tokens")
+    assert (price["mini"], price["plus"]) == ("price $0.18 per 1M tokens", "price $4.38 per 1M tokens")
     assert price[f"{AURORA}/mystery"] == "price unknown"
     asked = said("--sort", "price", "--input-tokens", "1000", "--output-tokens", "500")
-    assert asked["mini"] == "costs $0.00030 for this query"
-    tps = {name: f"mean {measured[f'{AURORA}/aurora-{name}']['tps']:.3g} tokens/s" for name in ("mini", "plus")}
+    assert asked["mini"] == "price $0.00030 for this query"
+    tps = {
+        name: f"throughput {measured[f'{AURORA}/aurora-{name}']['tps']:.0f} tokens a second on average"
+        for name in ("mini", "plus")
+    }
     assert {name: text for name, text in said("--sort", "throughput").items() if name in tps} == tps
-    assert said("--sort", "latency")["mini"].startswith("median latency ")
+    assert said("--sort", "latency")["mini"].startswith("latency ")
     best = run("route", "--sort", "quality", "--json").json
-    known = f"quality {best['evidence']['quality']:.3f}"
+    known = f"quality {best['evidence']['quality']:.2f} out of 1"
     assert said("--sort", "quality")[best["model"].removeprefix(f"{AURORA}/aurora-")] == known
     assert said("--only", AURORA, "--policy", "cheapest", "--max-tier", "low")["mini"] == price["mini"], "the only one"
     assert set(said().values()) == {""}, "a policy that weighs has no such figure"

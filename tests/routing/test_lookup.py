@@ -233,7 +233,11 @@ class TestSorting:
         [
             ("price", "b/two", "Two has the lowest price of the models that fit: $0.50 per 1M tokens."),
             ("latency", "a/one", "One has the shortest median latency of the models that fit: 90 ms."),
-            ("throughput", "a/one", "One has the highest throughput of the models that fit: 20 tokens a second."),
+            (
+                "throughput",
+                "a/one",
+                "One has the highest throughput of the models that fit: 20 tokens a second on average.",
+            ),
             ("quality", "b/two", "Two has the highest quality of the models that fit: 0.90 out of 1."),
         ],
     )
