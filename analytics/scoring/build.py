@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -216,6 +216,8 @@ class _Run:
         ]
         with ThreadPoolExecutor(1) as aside:
             checked = aside.submit(self._warnings)
+            if self.is_rebuilt:  # as above
+                wait([checked])
             try:
                 snapshots = {
                     _name(kind): publish(
@@ -309,13 +311,17 @@ class _Run:
 
         with ThreadPoolExecutor(1) as aside:
             begun = aside.submit(further)
+            if self.work.touched is None:  # the windows of all keys: two such things at once would take too much memory
+                wait([begun])
             computed = metrics.refreshed(state, int(kind), self.work.touched)
             tables = begun.result()
         made = compute(targets, {**tables, _METRICS: computed.rows.read_by_marts}, values)
         parts = history(state, self._named[kind], made.pop("votes"), values)
         # What did not change was checked when it was computed.
-        self.to_check[kind] = {**made, _BY_WINDOW: computed.changed.by_window(kind).whole()}
-        return {**made, _BY_WINDOW: computed.rows.by_window(kind), HISTORY: parts}
+        changed = computed.changed.by_window(kind).whole()
+        self.to_check[kind] = {**made, _BY_WINDOW: changed}
+        by_window = changed if computed.changed is computed.rows else computed.rows.by_window(kind)
+        return {**made, _BY_WINDOW: by_window, HISTORY: parts}
 
 
 def _has(table: pa.Table, kind: bool) -> bool:
