@@ -1,9 +1,17 @@
 """What a refresh costs as history grows: `python benchmarks/scoring.py [--millions 1 10 100] [--postgres] [--json]`.
 
-2,000 models x 20 domains, by Zipf, 90 days, made straight as lake files (seeded), a day at a time. Side by side for each size: pure
-Parquet decode of the columns that scoring reads, those rows judged, their moments alone, a full rebuild with all that is published, refreshes
-after 10,000 new rows (the median of some in the same hour, and one when an hour has passed), and the highest resident memory. Each size is
-measured in a process of its own; seconds are CPU of all threads, with the wall's behind them.
+2,000 models x 20 domains, by Zipf, 90 days, made straight as lake files (seeded), a day at a time. Side by side for each size:
+
+* `decode`: pure Parquet decode of the columns that scoring reads;
+* `decode and judge`: and arrays of the rows that count;
+* `moments only`: and their exact moments by key and age ring. Decode is to be 50 % of it;
+* `moments and histograms`: and their histograms, those of models over all domains too, in the state's files. Decode is to be 30 % of it;
+* `rebuild`: and the tables by hour and day, the state committed, windows and quantiles, all marts, checks and publication. That is far more
+  than the two targets speak of; its share of decode is printed beside them, without a target of its own;
+* refreshes after 10,000 new rows (the median of some in the same hour, and one when an hour has passed), and the highest resident memory.
+
+Each size is measured in a process of its own; seconds are CPU of all threads, with the wall's behind them. The target of a refresh does not say
+which of the two it means: both are printed.
 
 With `--postgres` the same rows are copied into a real PostgreSQL, and two cron jobs aggregate them there: the requirement's (means, rates
 and variance of all rows), and a good one, with percentile_cont for median, p95 and p99 of latency and TTFT. Their seconds are the wall's, as the
@@ -38,11 +46,12 @@ from analytics.lake.manifest import LakeFile, Manifest, TableFiles, write_manife
 from analytics.lake.schema import to_arrow
 from analytics.scoring import moments as sums
 from analytics.scoring import score
+from analytics.scoring.absorb import Fresh, contribute
 from analytics.scoring.keys import Keys, group
 from analytics.scoring.reading import Corrections, read_rows
 from analytics.scoring.refresh import ring_of_each
 from analytics.scoring.rings import hour_of
-from analytics.scoring.state import SLOTS
+from analytics.scoring.state import SLOTS, State
 
 AS_OF = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 MODELS, DOMAINS, DAYS, NEW = 2_000, 20, 90, 10_000
@@ -191,6 +200,26 @@ def moments_only(made: Made) -> None:
     sums.settle(whole)
 
 
+def moments_and_histograms(made: Made) -> None:
+    """What a rebuild does until the sums are whole: moments and histograms of all files, and of models over all domains; no day tables, no
+    marts, no publication.
+    """
+    none = Corrections(frozenset(), to_arrow("repricings", ()))
+    with tempfile.TemporaryDirectory(dir=made.lake.directory.parent) as place:
+        state = State(Path(place), "", era=1, hour=hour_of(AS_OF))
+        state.make_room()
+        sink, keys = Fresh(state), state.keys
+        for file in made.files:
+            for portion in read_rows(made.lake, "benchmark_results", file, none):
+                contribute(portion.rows, ring_of_each(portion.rows, state.hour), keys, sink)
+        sink.rest()
+        # every name is the model that it says it is
+        keys.model_of = np.tile(np.arange(len(keys.names.values)), (2, 1))
+        keys.domain_of = np.arange(len(keys.places.values))
+        raw = np.flatnonzero(~keys.is_rollup)
+        sink.finish(raw, keys.rollups(keys.kind[raw], keys.model()[raw]))
+
+
 def peak_mb() -> int:
     """The highest resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -208,6 +237,7 @@ def measure(millions: float, folder: Path) -> dict[str, Any]:
     found["decode"] = timed(lambda: decode(made))
     found["decode and judge"] = timed(lambda: read_only(made))
     found["moments only"] = timed(lambda: moments_only(made))
+    found["moments and histograms"] = timed(lambda: moments_and_histograms(made))
     found["peak MB before"] = peak_mb()
     found["rebuild"] = timed(lambda: score(made.lake, made.scoring, AS_OF))
     found["peak MB rebuild"] = peak_mb()
@@ -270,8 +300,13 @@ def targets(sizes: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
         size, decoded = f"{one['rows'] / 1e6:g} M", one["decode"]["cpu_s"]
         lines += [
             (f"moments as a share of decode, {size}", ">= 50 %", f"{decoded / one['moments only']['cpu_s']:.0%}"),
-            (f"rebuild as a share of decode, {size}", ">= 30 %", f"{decoded / one['rebuild']['cpu_s']:.0%}"),
-            (f"refresh after {NEW:,} rows, {size}", "< 1 s", f"{one['refresh']['cpu_s']:.2f} s"),
+            (
+                f"histograms too, as a share of decode, {size}",
+                ">= 30 %",
+                f"{decoded / one['moments and histograms']['cpu_s']:.0%}",
+            ),
+            (f"rebuild, all published, as a share of decode, {size}", "-", f"{decoded / one['rebuild']['cpu_s']:.0%}"),
+            (f"refresh after {NEW:,} rows, CPU / wall, {size}", "< 1 s", f"{shown(one['refresh'])} s"),
             (f"memory, {size}", "< 1,000 MB", f"{one['peak MB']:,} MB"),
         ]
         for cron, times in (("naive cron", 30), ("good cron", 100)):
@@ -279,8 +314,8 @@ def targets(sizes: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
                 ratio = one[cron]["wall_s"] / one["refresh"]["cpu_s"]
                 lines.append((f"{cron} against a refresh, {size}", f">= {times} x", f"{ratio:.1f} x"))
     if len(sizes) > 1:
-        ratio = sizes[-1]["refresh"]["cpu_s"] / sizes[0]["refresh"]["cpu_s"]
-        lines.append(("refresh, largest against smallest", "<= 1.3 x", f"{ratio:.2f} x"))
+        cpu, wall = (sizes[-1]["refresh"][name] / sizes[0]["refresh"][name] for name in ("cpu_s", "wall_s"))
+        lines.append(("refresh, largest against smallest, CPU / wall", "<= 1.3 x", f"{cpu:.2f} / {wall:.2f} x"))
     return lines
 
 
@@ -325,9 +360,9 @@ def main() -> None:
         return
     print(f"{platform.platform()}, {os.cpu_count()} processors; CPU / wall seconds")
     for name in dict.fromkeys(name for one in sizes for name in one):
-        print(f"{name:20}" + "".join(f"{shown(one.get(name)):>20}" for one in sizes))
+        print(f"{name:24}" + "".join(f"{shown(one.get(name)):>20}" for one in sizes))
     for claim, wanted, came in targets(sizes):
-        print(f"{claim:48} {wanted:>12} {came:>10}")
+        print(f"{claim:54} {wanted:>12} {came:>14}")
 
 
 if __name__ == "__main__":
