@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,12 +19,12 @@ from analytics.scoring.history import HISTORY, TOTALS, history
 from analytics.scoring.keys import Keys
 from analytics.scoring.metrics import Metrics
 from analytics.scoring.partials import Partials
-from analytics.scoring.publish import Given, Streamed, current, publish
+from analytics.scoring.publish import Given, current, publish
 from analytics.scoring.reading import Corrections
 from analytics.scoring.refresh import Work, rebuild, refresh
 from analytics.scoring.rings import hour_of
 from analytics.scoring.state import State, StateDamaged
-from analytics.scoring.tables import compute, without
+from analytics.scoring.tables import compute
 from analytics.scoring.windows import totals
 
 PUBLISHED = (
@@ -45,7 +44,6 @@ PUBLISHED = (
 )
 POINTERS = {False: "CURRENT", True: "CURRENT-simulated"}
 _BY_WINDOW = "model_metrics_by_window"
-_METRICS = "window_metrics"
 _OWN = frozenset({_BY_WINDOW, HISTORY})  # made by ways of their own: their SQL says what they must come to
 _DIMENSIONS = ("catalog", "task_domains", "providers", "models", "prices")
 
@@ -124,13 +122,11 @@ def score(
 
 
 class _Tables(Mapping[str, pa.Table]):
-    """Tables by name; those that were made while they were written are read from the snapshot when they are asked for."""
+    """Tables by name; those that lie in parts are read from the snapshot when they are asked for."""
 
     def __init__(self, given: Mapping[str, Given], directory: Path, snapshot_id: str | None) -> None:
         self._given = dict(given)
         self._snapshot = None if snapshot_id is None else directory / snapshot_id
-        if self._snapshot is None:  # what they are made of may change when the lease is over
-            self._given |= {name: one.whole() for name, one in given.items() if isinstance(one, Streamed)}
 
     def __getitem__(self, name: str) -> pa.Table:
         given = self._given[name]
@@ -138,7 +134,7 @@ class _Tables(Mapping[str, pa.Table]):
             return given
         if self._snapshot is not None:
             return read_snapshot(self._snapshot, only=[name]).tables[name]
-        return given.whole() if isinstance(given, Streamed) else pa.concat_tables(given.make(list(given.of)))
+        return pa.concat_tables(given.make(list(given.of)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._given)
@@ -192,7 +188,6 @@ class _Run:
             self.work = refresh(self._lake, self._manifest, state, hour, corrections, self._resolve)
         self.is_rebuilt = full
         metrics = Metrics(place, before)
-        self.to_check = {}
         self._tables = self._evidence()
         return {
             kind: self._tables_of(kind, metrics)
@@ -206,36 +201,18 @@ class _Run:
         Some of what the state holds is read by publication alone: that it is damaged may show as late as that.
         """
         scored = self.score(full=full)
+        warnings = [
+            f"{_name(kind)}: {one}" for kind in scored for one in run_checks(self.to_check[kind], self.values(kind))
+        ]
         # Rows that count nowhere are reported, but make no snapshot, and neither do real requests to models that nobody knows
         # beside simulated evidence: no question could be answered from them, and they would hide the simulated snapshot.
-        kinds = [
-            kind
-            for kind in scored
+        snapshots = {
+            _name(kind): publish(self.directory, given, self.meta(kind), POINTERS[kind])
+            for kind, given in scored.items()
             if current(self.directory, POINTERS[kind])
             or (self.counts(kind) and (kind or self.is_known(kind) or not self.counts(True)))
-        ]
-        with ThreadPoolExecutor(1) as aside:
-            checked = aside.submit(self._warnings)
-            if self.is_rebuilt:  # as above
-                wait([checked])
-            try:
-                snapshots = {
-                    _name(kind): publish(
-                        self.directory, scored[kind], self.meta(kind), POINTERS[kind], confirm=checked.result
-                    )
-                    for kind in kinds
-                }
-            finally:
-                warnings = checked.result()  # a check that fails is told of before a disk that is full
+        }
         return scored, warnings, snapshots
-
-    def _warnings(self) -> list[str]:
-        """The warnings of the checks of all kinds; raises `CheckFailed`."""
-        return [
-            f"{_name(kind)}: {one}"
-            for kind, tables in self.to_check.items()
-            for one in run_checks(tables, self.values(kind))
-        ]
 
     def values(self, kind: bool) -> dict[str, Any]:
         """What the SQL of that kind wants bound."""
@@ -301,27 +278,14 @@ class _Run:
 
     def _tables_of(self, kind: bool, metrics: Metrics) -> dict[str, Given]:
         state, values = self.work.state, self.values(kind)
-        tables = {**self._tables, **self._named[kind]}
-        targets = [*(name for name in PUBLISHED if name not in _OWN), "votes"]
-
-        def further() -> dict[str, pa.Table]:
-            """What needs no windows, and is computed while they are."""
-            given = {**tables, "window_moments": totals(state, int(kind))}
-            return given | compute(without(_METRICS, targets, given), given, values)
-
-        with ThreadPoolExecutor(1) as aside:
-            begun = aside.submit(further)
-            if self.work.touched is None:  # the windows of all keys: two such things at once would take too much memory
-                wait([begun])
-            computed = metrics.refreshed(state, int(kind), self.work.touched)
-            tables = begun.result()
-        made = compute(targets, {**tables, _METRICS: computed.rows.read_by_marts}, values)
+        tables = {**self._tables, **self._named[kind], "window_moments": totals(state, int(kind))}
+        computed = metrics.refreshed(state, int(kind), self.work.touched)
+        tables["window_metrics"] = computed.rows
+        made = compute([*(name for name in PUBLISHED if name not in _OWN), "votes"], tables, values)
         parts = history(state, self._named[kind], made.pop("votes"), values)
         # What did not change was checked when it was computed.
-        changed = computed.changed.by_window(kind).whole()
-        self.to_check[kind] = {**made, _BY_WINDOW: changed}
-        by_window = changed if computed.changed is computed.rows else computed.rows.by_window(kind)
-        return {**made, _BY_WINDOW: by_window, HISTORY: parts}
+        self.to_check[kind] = {**made, _BY_WINDOW: computed.by_window(kind, changed=True)}
+        return {**made, _BY_WINDOW: computed.by_window(kind), HISTORY: parts}
 
 
 def _has(table: pa.Table, kind: bool) -> bool:

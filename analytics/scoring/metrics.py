@@ -13,16 +13,16 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analytics.durable import make_directory
 from analytics.scoring.measures import COLUMNS, VERSION, measures
-from analytics.scoring.publish import Streamed
 from analytics.scoring.rings import WINDOWS
 from analytics.scoring.state import State
 from analytics.scoring.windows import Batch, batches
@@ -37,61 +37,24 @@ _WEIGHTS = np.random.default_rng(17).integers(1, 1 << 62, 1024) | 1  # odd: a ch
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Ordered:
-    """The rows of a matrix in the order of model, domain and window, those of all time last; tables of them are made when they are wanted,
-    from the matrix as it is then.
-    """
-
-    def __init__(self, matrix: Ints, state: State) -> None:
-        at = np.flatnonzero(matrix[_CODE] != _HOLE)
-        code = matrix[_CODE][at]
-        models, domains = ([text for _, text in one.values] for one in (state.keys.models, state.keys.domains))
-        model, domain, window = code >> 32, ((code >> 8) & 0xFFFFFF) - 1, code & 0xFF
-        place = np.append(_ranks(domains), len(domains))[domain]  # a null domain, number -1, comes last
-        is_all = window == list(WINDOWS).index(_ALL)
-        rank = is_all.astype(np.int64) << 60 | _ranks(models)[model] << 28 | place << 4
-        order = np.argsort(rank | _ranks(list(WINDOWS))[window])
-        self._matrix, self._at = matrix, at[order]
-        self._model, self._domain, self._window = model[order], domain[order], window[order]
-        self._models, self._domains = pa.array(models, pa.string()), pa.array([*domains, None], pa.string())
-        self._of_windows = len(at) - int(is_all.sum())
-
-    @cached_property
-    def read_by_marts(self) -> pa.Table:
-        """`window_metrics` as far as a mart reads it: all time, and models over all their domains."""
-        wanted = self._domain < 0
-        wanted[self._of_windows :] = True
-        return self._table(np.flatnonzero(wanted))
-
-    def by_window(self, kind: bool) -> Streamed:
-        """What model_metrics_by_window.sql makes of them."""
-        return Streamed(self._of_windows, lambda first, last: self._by_window(kind, first, last))
-
-    def _by_window(self, kind: bool, first: int, last: int) -> pa.Table:
-        table = self._table(np.arange(first, last))
-        leading = {name: table.column(name) for name in ("model", "domain", "window_name")}
-        leading["is_simulated"] = pa.repeat(pa.scalar(kind), table.num_rows)
-        return pa.table(leading | {name: table.column(name) for name in table.column_names if name not in leading})
-
-    def _table(self, rows: Ints) -> pa.Table:
-        at, domain = self._at[rows], self._domain[rows]
-        texts = {
-            "window_name": pa.array([*WINDOWS], pa.string()).take(pa.array(self._window[rows])),
-            "model": self._models.take(pa.array(self._model[rows])),
-            "domain": self._domains.take(pa.array(np.where(domain < 0, len(self._domains) - 1, domain))),
-        }
-        measured = {
-            field.name: _column(self._matrix[number][at], field.type) for number, field in enumerate(COLUMNS, _FIRST)
-        }
-        return pa.table(texts | measured)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowMetrics:
-    """`window_metrics` of one kind; `changed` are the rows that were computed just now."""
+    """`window_metrics` in the order of model, domain and window, the rows of all time last; `changed` are those computed just now."""
 
-    rows: Ordered
-    changed: Ordered
+    rows: pa.Table
+    changed: pa.Table
+
+    def by_window(self, kind: bool, *, changed: bool = False) -> pa.Table:
+        """What model_metrics_by_window.sql makes of them."""
+        table = self.changed if changed else self.rows
+        if changed:
+            table = table.filter(pc.not_equal(table.column("window_name"), _ALL))
+        else:
+            of_all_time = pc.index(table.column("window_name"), _ALL).as_py()
+            table = table.slice(0, table.num_rows if of_all_time < 0 else of_all_time)
+        first = {name: table.column(name) for name in ("model", "domain", "window_name")}
+        first["is_simulated"] = pa.repeat(pa.scalar(kind), table.num_rows)
+        return pa.table(first | {name: table.column(name) for name in table.column_names if name not in first})
 
 
 class Metrics:
@@ -110,9 +73,9 @@ class Metrics:
         del parts
         path.with_suffix(".json").unlink(missing_ok=True)
         matrix = _changed(path, kept, kind, touched, part)
-        rows = Ordered(matrix, state)
+        rows = _ordered(matrix, state)
         path.with_suffix(".json").write_text(_mark(state.generation, matrix.shape[1]), encoding="utf-8")
-        return WindowMetrics(rows, rows if kept is None else Ordered(part, state))
+        return WindowMetrics(rows, rows if kept is None else _ordered(part, state))
 
 
 def _part(batch: Batch) -> Ints:
@@ -187,10 +150,33 @@ def _made(path: Path, rows: int, kept: Ints | None) -> Ints:
     return matrix
 
 
+def _ordered(matrix: Ints, state: State) -> pa.Table:
+    """The rows of the matrix as a table."""
+    at = np.flatnonzero(matrix[_CODE] != _HOLE)
+    code = matrix[_CODE][at]
+    models, domains = ([text for _, text in one.values] for one in (state.keys.models, state.keys.domains))
+    model, domain, window = code >> 32, ((code >> 8) & 0xFFFFFF) - 1, code & 0xFF
+    place = np.append(_ranks(domains), len(domains))[domain]  # a null domain, number -1, comes last
+    rank = (window == list(WINDOWS).index(_ALL)).astype(np.int64) << 60 | _ranks(models)[model] << 28 | place << 4
+    order = np.argsort(rank | _ranks(list(WINDOWS))[window])
+    at, model, domain, window = at[order], model[order], domain[order], window[order]
+    texts = {
+        "window_name": _taken([*WINDOWS], window),
+        "model": _taken(models, model),
+        "domain": _taken([*domains, None], np.where(domain < 0, len(domains), domain)),
+    }
+    measured = {field.name: _column(matrix[number][at], field.type) for number, field in enumerate(COLUMNS, _FIRST)}
+    return pa.table(texts | measured)
+
+
 def _column(values: Ints, kind: pa.DataType) -> pa.Array:
     if pa.types.is_floating(kind):
         return pa.array(values.view(np.float64), from_pandas=True)
     return pa.array(values).cast(kind)
+
+
+def _taken(texts: Sequence[str | None], at: npt.NDArray[Any]) -> pa.Array:
+    return pa.array(texts, pa.string()).take(pa.array(at))
 
 
 def _ranks(texts: Sequence[str | None]) -> Ints:

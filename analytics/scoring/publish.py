@@ -1,8 +1,7 @@
 """Publication: an immutable directory of tables, whole and verified before a pointer names it.
 
-Write into a draft directory, fsync each file and read it back, fsync the directory, rename it, fsync its parent, then replace the
-pointer file. A reader that has opened the old snapshot keeps it for a grace period. Tables are written beside each other: encoding, hashing
-and the disk let other threads run.
+Write into a draft directory, fsync each file and the directory, rename it, fsync its parent, read it back, then replace the
+pointer file. A reader that has opened the old snapshot keeps it for a grace period.
 
 A table may be given in parts (a day each) that say what they are made of. A part that the snapshot in force already has is not made again:
 its file gets another name in the new snapshot's directory. A few of these are hashed each time, in turn, so that one that is damaged is made
@@ -16,7 +15,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,8 +35,7 @@ _SNAPSHOT = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(-\d+)?")
 _DRAFT = ".draft-"
 _HASHED = 4  # parts of a table that are hashed again when they are taken over
 _PLAIN = 1 << 20  # bytes of a table above which compressing it takes longer than all that is computed
-_ROW_GROUP = 16_384  # rows of such a table that are made, encoded and decoded at once
-_WRITERS = 2  # tables that are written beside each other
+_ROW_GROUP = 16_384  # rows of such a table that are decoded at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +47,6 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Streamed:
-    """A table of so many rows of which some are made at a time, while it is written: `make` gives those from `first` to before `last`."""
-
-    rows: int
-    make: Callable[[int, int], pa.Table]
-
-    def whole(self) -> pa.Table:
-        """All of it."""
-        return self.make(0, self.rows)
-
-    def groups(self) -> Iterable[pa.Table]:
-        """Its row groups, one at least."""
-        for first in range(0, max(1, self.rows), _ROW_GROUP):
-            yield self.make(first, min(first + _ROW_GROUP, self.rows))
-
-
-@dataclass(frozen=True, slots=True)
 class _Piece:
     """A file of the draft: its entry in the manifest, and whether it was written just now."""
 
@@ -74,23 +54,15 @@ class _Piece:
     is_new: bool = True
 
 
-Given: TypeAlias = pa.Table | Streamed | Parts
+Given: TypeAlias = pa.Table | Parts
 
 
-def publish(
-    root: Path,
-    tables: Mapping[str, Given],
-    meta: Mapping[str, Any],
-    pointer: str = "CURRENT",
-    *,
-    confirm: Callable[[], object] = bool,
-) -> str:
+def publish(root: Path, tables: Mapping[str, Given], meta: Mapping[str, Any], pointer: str = "CURRENT") -> str:
     """Publish `tables` below `root` and let `pointer` name them; the snapshot's id.
 
     `meta` needs `as_of` (ISO 8601 text) and goes into the manifest. A table in parts has one at least. The id is made of as_of and the
-    content, so that the same tables as of the same time are one snapshot, whoever publishes them. `confirm` is called when the files are
-    written, before they become a snapshot. Raises OSError (disk full), SnapshotUnreadable, or what `confirm` raises, and then the old
-    snapshot stays.
+    content, so that the same tables as of the same time are one snapshot, whoever publishes them. Raises OSError (disk full) or
+    SnapshotUnreadable, and then the old snapshot stays.
     """
     root = make_directory(Path(root))
     with FileLock(root / ".publish.lock"):
@@ -98,11 +70,6 @@ def publish(
         before = _Before(root, current(root, pointer))
         draft = root / f"{_DRAFT}next"
         pieces = _drafted(draft, tables, before)
-        try:
-            confirm()
-        except BaseException:
-            shutil.rmtree(draft)
-            raise
         wanted = _snapshot_id(pieces, meta)
         snapshot_id = _unused_id(root, wanted)
         if (root / snapshot_id).exists():
@@ -122,8 +89,7 @@ def publish(
             sync_directory(draft)
             draft.rename(root / snapshot_id)
             sync_directory(root)
-            if (root / snapshot_id / MANIFEST).read_bytes() != seal(manifest):
-                raise SnapshotUnreadable("corrupt", root / snapshot_id / MANIFEST, "it is not what was written")
+            _verify(root / snapshot_id, pieces, manifest)
         replace_file(root / pointer, f"{snapshot_id}\n".encode())
         remove_old(root)
     return snapshot_id
@@ -188,41 +154,27 @@ class _Before:
 
 
 def _drafted(draft: Path, tables: Mapping[str, Given], before: _Before) -> dict[str, list[_Piece]]:
-    """Write the files of all tables into a new directory, and read them back; raises `SnapshotUnreadable` where one is not what was written."""
+    """Write the files of all tables into a new directory."""
     draft.mkdir()
-    begun = sorted(
-        tables, key=lambda name: (isinstance(tables[name], pa.Table), name)
-    )  # what is yet to be made takes longest
-    with ThreadPoolExecutor(_WRITERS) as writers:
-        found = {name: writers.submit(_pieces, draft, name, tables[name], before) for name in begun}
-        try:
-            return {name: found[name].result() for name in sorted(tables)}
-        except BaseException:
-            writers.shutdown(cancel_futures=True)
-            raise
+    return {name: _pieces(draft, name, tables[name], before) for name in sorted(tables)}
 
 
 def _pieces(draft: Path, name: str, given: Given, before: _Before) -> list[_Piece]:
-    path = draft / f"{name}.parquet"
-    if isinstance(given, Streamed):
-        if given.rows > _ROW_GROUP:
-            return [_Piece(_write_table(path, given.groups(), is_packed=False))]
-        given = given.whole()
     if isinstance(given, pa.Table):
-        return [_Piece(_write_table(path, [given], is_packed=given.nbytes < _PLAIN))]
+        return [_Piece(_write_table(draft / f"{name}.parquet", given, is_packed=given.nbytes < _PLAIN))]
     found = {part: before.take_over(draft, name, part, of, len(given.of)) for part, of in given.of.items()}
     missing = [part for part, piece in found.items() if piece is None]
     for part, table in zip(missing, given.make(missing), strict=True):
         path = draft / f"{name}.{part}.parquet"
-        entry = _write_table(path, [table], is_packed=True)
+        entry = _write_table(path, table, is_packed=True)
         found[part] = _Piece({"name": part, "of": given.of[part], "bytes": path.stat().st_size, **entry})
     return [piece for piece in found.values() if piece is not None]
 
 
 def _entry(given: Given, pieces: list[_Piece]) -> dict[str, Any]:
-    if isinstance(given, Parts):
-        return {"rows": sum(piece.entry["rows"] for piece in pieces), "parts": [piece.entry for piece in pieces]}
-    return pieces[0].entry
+    if isinstance(given, pa.Table):
+        return pieces[0].entry
+    return {"rows": sum(piece.entry["rows"] for piece in pieces), "parts": [piece.entry for piece in pieces]}
 
 
 def _snapshot_id(pieces: Mapping[str, list[_Piece]], meta: Mapping[str, Any]) -> str:
@@ -263,11 +215,17 @@ def _write(path: Path, data: bytes) -> None:
     sync_file(path)
 
 
-def _verify(path: Path, entry: Mapping[str, Any]) -> None:
-    """Raise `SnapshotUnreadable` unless the file is what was to be written, and can be decoded."""
-    if _sha256(path) != entry["sha256"]:
+def _verify(directory: Path, pieces: Mapping[str, list[_Piece]], manifest: Mapping[str, Any]) -> None:
+    """Raise `SnapshotUnreadable` unless what was written can be read: every new file is what was to be written, and can be decoded."""
+    path = directory / MANIFEST
+    if path.read_bytes() != seal(manifest):
         raise SnapshotUnreadable("corrupt", path, "it is not what was written")
-    _decode(path, entry["rows"])
+    for piece in (piece for found in pieces.values() for piece in found):
+        if piece.is_new:
+            path = directory / piece.entry["file"]
+            if _sha256(path) != piece.entry["sha256"]:
+                raise SnapshotUnreadable("corrupt", path, "it is not what was written")
+            _decode(path, piece.entry["rows"])
 
 
 def _decode(path: Path, rows: int) -> None:
@@ -301,47 +259,30 @@ class _Hashed(io.RawIOBase):
         return self._sha256.hexdigest()
 
 
-def _write_table(path: Path, tables: Iterable[pa.Table], *, is_packed: bool) -> dict[str, Any]:
-    """Write tables behind each other into a file, compressed or plain, sync it and read it back; its entry. Of numbers only whole ones of a
-    large table repeat enough for dictionaries.
+def _write_table(path: Path, table: pa.Table, *, is_packed: bool) -> dict[str, Any]:
+    """Write a table, compressed or plain, and sync it; its entry. Of numbers only whole ones of a large table repeat enough for dictionaries.
 
     It goes to the file as it is encoded: to hold all of it in memory would cost more than the encoding.
     """
+    repeating = [
+        column.name
+        for column in table.schema
+        if pa.types.is_string(column.type) or (pa.types.is_integer(column.type) and not is_packed)
+    ]
     with path.open("wb") as file:
         hashed = _Hashed(file)
-        rows = _encode(hashed, tables, is_packed=is_packed)
+        pq.write_table(
+            table.combine_chunks() if is_packed else table,
+            hashed,
+            compression="zstd" if is_packed else "none",
+            use_dictionary=repeating or False,
+            write_statistics=is_packed,
+            write_page_checksum=True,
+            row_group_size=None if is_packed else _ROW_GROUP,
+        )
         file.flush()
         os.fsync(file.fileno())
-    entry = {"file": path.name, "sha256": hashed.hexdigest(), "rows": rows}
-    _verify(path, entry)
-    return entry
-
-
-def _encode(file: "_Hashed", tables: Iterable[pa.Table], *, is_packed: bool) -> int:
-    """Write one table or more as one Parquet file; its rows."""
-    rows, writer = 0, None
-    try:
-        for table in tables:
-            if writer is None:
-                repeating = [
-                    column.name
-                    for column in table.schema
-                    if pa.types.is_string(column.type) or (pa.types.is_integer(column.type) and not is_packed)
-                ]
-                writer = pq.ParquetWriter(
-                    file,
-                    table.schema,
-                    compression="zstd" if is_packed else "none",
-                    use_dictionary=repeating or False,
-                    write_statistics=is_packed,
-                    write_page_checksum=True,
-                )
-            writer.write_table(table.combine_chunks() if is_packed else table, None if is_packed else _ROW_GROUP)
-            rows += table.num_rows
-    finally:
-        if writer is not None:
-            writer.close()
-    return rows
+    return {"file": path.name, "sha256": hashed.hexdigest(), "rows": table.num_rows}
 
 
 def _sha256(path: Path) -> str:

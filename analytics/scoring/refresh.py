@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -46,22 +45,6 @@ def refresh(
     lake: Lake, manifest: Manifest, state: State, hour: int, corrections: Corrections, resolve: Resolve
 ) -> Work:
     """Bring `state` up to the manifest and to the hour of as_of; raises `StateDamaged` where it must be built again."""
-    with ThreadPoolExecutor(
-        1
-    ) as aside:  # the disk works while files are read: nothing is written into the large files before the commit
-        synced = aside.submit(state.sync)
-        return _refreshed(lake, manifest, state, hour, corrections, resolve, synced.result)
-
-
-def _refreshed(
-    lake: Lake,
-    manifest: Manifest,
-    state: State,
-    hour: int,
-    corrections: Corrections,
-    resolve: Resolve,
-    sync: Callable[[], None],
-) -> Work:
     work, sink, before = Work(state), Pending(), state.hour
     applied = Corrections(state.deleted, repricings_of(state))
     known = dict(state.ledger)
@@ -87,7 +70,7 @@ def _refreshed(
                 raise StateDamaged(str(error)) from error
     has_changed = state.ledger != known or hour != before or corrections.deleted != applied.deleted or bool(repriced)
     state.hour, state.deleted, state.repricings = hour, corrections.deleted, _to_ipc(corrections.repricings)
-    _commit(lake, work, sink, resolve, sync, has_changed=has_changed)
+    _commit(lake, work, sink, resolve, has_changed=has_changed)
     return work
 
 
@@ -208,9 +191,7 @@ def _crosses(file: LakeFile, before: int, now: int) -> bool:
     return file.max_created_at is not None and moves(*_hours(file), before, now)
 
 
-def _commit(
-    lake: Lake, work: Work, sink: Pending, resolve: Resolve, sync: Callable[[], None], *, has_changed: bool
-) -> None:
+def _commit(lake: Lake, work: Work, sink: Pending, resolve: Resolve, *, has_changed: bool) -> None:
     """Commit what was collected under the mapping that the sums were made by, then what a new mapping changes."""
     state = work.state
     keys = state.keys
@@ -229,7 +210,7 @@ def _commit(
     touched = [_triples(keys, np.unique(changes.rows // SLOTS))]
     if has_changed or len(changes.rows):
         state.tables, work.changed_days = work.days.write(state.directory, state.tables)
-        state.commit(changes, sync)
+        state.commit(changes)
     remapped = np.flatnonzero(~keys.is_rollup & (keys.requests > 0))
     old_model, old_domain = keys.model()[remapped], keys.domain()[remapped]
     keys.model_of, keys.domain_of = model_after, domain_after

@@ -18,7 +18,7 @@ A damaged byte is noticed: a moments row has a check, and a histogram must add u
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import pairwise
@@ -120,13 +120,10 @@ class State:
             raise StateDamaged(f"{type(error).__name__}: {error}") from error
         return state
 
-    def commit(self, changes: Changes | None, sync: Callable[[], None] | None = None) -> None:
-        """Make what is in memory, and the changes, the generation in force; None: the files of this era are new and whole already.
-
-        `sync` waits for a `sync` that was begun when the large files were as they are now.
-        """
+    def commit(self, changes: Changes | None) -> None:
+        """Make what is in memory, and the changes, the generation in force; None: the files of this era are new and whole already."""
         self.generation += 1
-        (sync or self.sync)()
+        self.sync()
         buffer = BytesIO()
         keys = np.frombuffer(self.keys.to_bytes(), np.uint8)
         np.savez(buffer, keys=keys, sparse=self.sparse[0], counts=self.sparse[1])

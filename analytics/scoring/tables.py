@@ -46,18 +46,6 @@ def sources(target: str) -> frozenset[str]:
     return frozenset(read for name in needed((target,), ()) for read in duck.tables_read(files[name])) - files.keys()
 
 
-def without(awaited: str, targets: Iterable[str], given: Iterable[str]) -> list[str]:
-    """Of the tables to compute for `targets`, those that can be computed before `awaited` is there, each after those it reads."""
-    files = scoring_sql()
-    waiting, made = {awaited}, []
-    for name in needed(targets, [*given, awaited]):
-        if waiting & duck.tables_read(files[name]):
-            waiting.add(name)
-        else:
-            made.append(name)
-    return made
-
-
 def compute(targets: Sequence[str], inputs: Mapping[str, pa.Table], values: Mapping[str, Any]) -> dict[str, pa.Table]:
     """The `targets` as Arrow tables, computed from `inputs` with `values` bound; tables on the way are computed too."""
     files = scoring_sql()
