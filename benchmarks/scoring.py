@@ -6,12 +6,11 @@
 * `decode and judge`: and arrays of the rows that count;
 * `moments only`: and their exact moments by key and age ring. Decode is to be 50 % of it;
 * `moments and histograms`: and their histograms, those of models over all domains too, in the state's files. Decode is to be 30 % of it;
-* `rebuild`: and the tables by hour and day, the state committed, windows and quantiles, all marts, checks and publication. That is far more
-  than the two targets speak of; its share of decode is printed beside them, without a target of its own;
+* `rebuild`: and the tables by hour and day, the state committed, windows and quantiles, all marts, checks and publication. Its share of
+  decode is printed too;
 * refreshes after 10,000 new rows (the median of some in the same hour, and one when an hour has passed), and the highest resident memory.
 
-Each size is measured in a process of its own; seconds are CPU of all threads, with the wall's behind them. The target of a refresh does not say
-which of the two it means: both are printed.
+Each size is measured in a process of its own; seconds are CPU of all threads, with the wall's behind them.
 
 With `--postgres` the same rows are copied into a real PostgreSQL, and two cron jobs aggregate them there: the requirement's (means, rates
 and variance of all rows), and a good one, with percentile_cont for median, p95 and p99 of latency and TTFT. Their seconds are the wall's, as the

@@ -18,7 +18,7 @@ A damaged byte is noticed: a moments row has a check, and a histogram must add u
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import pairwise
@@ -41,6 +41,7 @@ from analytics.scoring.rings import RINGS
 SLOTS = RINGS + 1  # a key's rings, and what is later than as_of
 _BLOCK = SLOTS * sums.WIDTH * 8
 _ROW = CELLS * 4
+_AT_ONCE = 256  # keys whose histograms are read at once: 2.5 MB
 
 Ints = npt.NDArray[np.int64]
 Cells = npt.NDArray[np.uint32]
@@ -168,6 +169,44 @@ class State:
         _read(self.histogram_path(ring), keys, made.view(np.uint8))
         return made
 
+    def write_cells(self, ring: int, keys: Ints, rows: Cells) -> None:
+        """Let whole histograms, uint32[len(keys), CELLS], be these."""
+        _write(self.histogram_path(ring), keys, rows.view(np.uint8))
+
+    def cells_at(self, ring: int, at: Ints) -> Cells:
+        """The counts of single cells, key * CELLS + cell, ascending."""
+        found = np.zeros(len(at), np.uint32)
+        for _, rows, places, here in self._around(ring, at):
+            found[here] = rows[places]
+        return found
+
+    def put_cells(self, ring: int, at: Ints, values: Cells) -> None:
+        """Let single cells have these counts."""
+        order = slice(None) if np.all(at[1:] > at[:-1]) else np.argsort(at)
+        at, values = at[order], values[order]
+        for keys, rows, places, here in self._around(ring, at):
+            rows[places] = values[here]
+            self.write_cells(ring, keys, rows.reshape(-1, CELLS))
+
+    def add_cells(self, ring: int, at: Ints, counts: Ints) -> None:
+        """Add counts to single cells, ascending."""
+        for keys, rows, places, here in self._around(ring, at):
+            rows[places] += counts[here].astype(np.uint32)
+            self.write_cells(ring, keys, rows.reshape(-1, CELLS))
+
+    def _around(self, ring: int, at: Ints) -> Iterator[tuple[Ints, Cells, Ints, slice]]:
+        """The histograms that ascending cells lie in, some at a time: their keys, their cells behind each other, and the places of those cells
+        in these; the slice says which they are. To read and write whole histograms costs a third of what mapping their pages does.
+        """
+        key = at // CELLS
+        starts = np.flatnonzero(np.diff(key, prepend=-1))
+        keys, ends = key[starts].astype(np.int64), np.append(starts, len(at))
+        for first in range(0, len(keys), _AT_ONCE):
+            some = keys[first : first + _AT_ONCE]
+            here = slice(int(ends[first]), int(ends[first + len(some)]))
+            row = np.repeat(np.arange(len(some)), np.diff(ends[first : first + len(some) + 1]))
+            yield some, self.read_cells(ring, some).reshape(-1), row * CELLS + at[here] % CELLS, here
+
     @property
     def moments_path(self) -> Path:
         return self.directory / f"moments-{self.era}.bin"
@@ -188,11 +227,9 @@ class State:
     def _apply(self, changes: Changes) -> None:
         """Write new values where they belong. Doing it again changes nothing."""
         self.make_room()
-        if len(changes.rows):
-            rows = np.memmap(self.moments_path, np.int64, "r+").reshape(-1, sums.WIDTH)
-            rows[changes.rows] = changes.moments
+        _write(self.moments_path, changes.rows, np.ascontiguousarray(changes.moments).view(np.uint8))
         for ring, (at, values) in changes.cells.items():
-            np.memmap(self.histogram_path(ring), np.uint32, "r+")[at] = values
+            self.put_cells(ring, at, values)
 
     def make_room(self) -> None:
         """Let the large files have a place for every key; what was never written takes no space on disk."""
@@ -235,17 +272,24 @@ def _checked(path: Path, sha256: str) -> bytes:
 
 
 def _read(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
-    """Fill each of `rows` with that row of the file: those that lie one behind the other in one read."""
-    width = rows.shape[1]
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        breaks = [0, *(np.flatnonzero(np.diff(at) != 1) + 1).tolist(), len(at)]
-        numbers = at.tolist()
-        for first, last in pairwise(breaks):
-            if first < last:
-                os.preadv(descriptor, [rows[first:last].data.cast("B")], numbers[first] * width)
-    finally:
-        os.close(descriptor)
+    """Fill each of `rows` with that row of the file: those that lie one behind the other in one read. Beyond its end it is as it was."""
+    with path.open("rb", buffering=0) as file:
+        for first, last, offset in _runs(at, rows):
+            os.preadv(file.fileno(), [rows[first:last].data.cast("B")], offset)
+
+
+def _write(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
+    """Write each of `rows` as that row of the file."""
+    with path.open("r+b", buffering=0) as file:
+        for first, last, offset in _runs(at, rows):
+            os.pwrite(file.fileno(), rows[first:last].data, offset)
+
+
+def _runs(at: Ints, rows: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int, int]]:
+    """Which of the rows lie one behind the other in a file, from one to before another, and where the first of them lies."""
+    breaks = [0, *(np.flatnonzero(np.diff(at) != 1) + 1).tolist(), len(at)]
+    numbers, width = at.tolist(), rows.shape[1]
+    return ((first, last, numbers[first] * width) for first, last in pairwise(breaks) if first < last)
 
 
 def sparse_code(key: Ints, ring: Ints, metric: Ints, bucket: Ints) -> Ints:
