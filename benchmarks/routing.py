@@ -13,7 +13,7 @@ different questions, each once, and reads the whole answer but for `rejected`: m
     whole       `mixed`, with `to_dict()`, so with `rejected`
     litellm     LiteLLM's Router strategies over as many deployments, where it is installed
 
-A snapshot's reload is measured as the longest call (by the wall clock) while the watching thread swaps boards, less the longest
+Each size has a process of its own. A snapshot's reload is measured as the longest call (by the wall clock) while the watching thread swaps boards, less the longest
 call of as long a time without a swap. The collector of garbage runs as it does everywhere.
 """
 
@@ -30,6 +30,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -342,10 +343,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     results: dict[str, Any] = {"machine": machine(), "sizes": {}}
-    for size in options.models:
-        results["sizes"][size] = run(size, options.questions)
-        if not options.json:
-            show(size, results["sizes"][size])
+    # What one size leaves behind is not the next one's memory.
+    with ProcessPoolExecutor(1, max_tasks_per_child=1) as apart:
+        for size in options.models:
+            results["sizes"][size] = apart.submit(run, size, options.questions).result()
+            if not options.json:
+                show(size, results["sizes"][size])
     print(json.dumps(results) if options.json else results["machine"])
 
 
