@@ -196,7 +196,7 @@ class State:
 
     def _around(self, ring: int, at: Ints) -> Iterator[tuple[Ints, Cells, Ints, slice]]:
         """The histograms that ascending cells lie in, some at a time: their keys, their cells behind each other, and the places of those cells
-        in these; the slice says which they are. To read and write whole histograms costs a third of what mapping their pages does.
+        in these; the slice says which they are. To read and write whole histograms costs less than mapping their pages.
         """
         key = at // CELLS
         starts = np.flatnonzero(np.diff(key, prepend=-1))
@@ -279,10 +279,13 @@ def _read(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
 
 
 def _write(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
-    """Write each of `rows` as that row of the file."""
+    """Write each of `rows` as that row of the file; raises OSError unless all of them are."""
     with path.open("r+b", buffering=0) as file:
         for first, last, offset in _runs(at, rows):
-            os.pwrite(file.fileno(), rows[first:last].data, offset)
+            left = rows[first:last].data.cast("B")
+            while left:  # the end of a disk or of a quota takes a part of it, and the next try raises
+                written = os.pwrite(file.fileno(), left, offset)
+                left, offset = left[written:], offset + written
 
 
 def _runs(at: Ints, rows: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int, int]]:

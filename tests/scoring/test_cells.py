@@ -1,5 +1,6 @@
 """Single cells of histograms: what was put or added is there again, wherever it lies, and nothing beside it changed."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,18 @@ def test_nothing_put_or_added_changes_nothing(state: State) -> None:
     state.add_cells(0, none, none)
     assert not len(state.cells_at(0, none))
     assert not state.read_cells(0, np.arange(KEYS)).any()
+
+
+def test_a_histogram_that_is_written_in_part_is_an_error(state: State) -> None:
+    """A file may grow to the middle of a histogram and no further: the system takes the first part, and says so in no error."""
+    path = state.histogram_path(0)
+    with path.open("r+b") as file:
+        file.truncate(0)
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (CELLS * 4 * 3 // 2, most))
+        with pytest.raises(OSError, match="File too large"):
+            state.put_cells(0, np.array([5, CELLS + 5]), np.array([1, 2], np.uint32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert path.stat().st_size == CELLS * 4 * 3 // 2, "a part was written"
