@@ -281,8 +281,8 @@ def _read(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
 def _write(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
     """Write each of `rows` as that row of the file; raises OSError unless all of them are."""
     with path.open("r+b", buffering=0) as file:
-        for first, last, offset in _runs(at, rows):
-            left = rows[first:last].data.cast("B")
+        for first, last, begin in _runs(at, rows):
+            left, offset = rows[first:last].data.cast("B"), begin
             while left:  # the end of a disk or of a quota takes a part of it, and the next try raises
                 written = os.pwrite(file.fileno(), left, offset)
                 left, offset = left[written:], offset + written
