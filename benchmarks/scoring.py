@@ -211,7 +211,6 @@ def moments_and_histograms(made: Made) -> None:
         for file in made.files:
             for portion in read_rows(made.lake, "benchmark_results", file, none):
                 contribute(portion.rows, ring_of_each(portion.rows, state.hour), keys, sink)
-        sink.rest()
         # every name is the model that it says it is
         keys.model_of = np.tile(np.arange(len(keys.names.values)), (2, 1))
         keys.domain_of = np.arange(len(keys.places.values))

@@ -4,32 +4,29 @@
 new values for the places that it touches, roll-ups included.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from analytics.scoring import moments as sums
-from analytics.scoring.histograms import CELLS, cells
+from analytics.scoring.entries import BIN_BITS, Tally, begins, packed, summed, unpacked
+from analytics.scoring.histograms import measured
 from analytics.scoring.keys import Keys, group
 from analytics.scoring.reading import METRICS, Rows
-from analytics.scoring.rings import LATER, RINGS
-from analytics.scoring.state import SLOTS, Changes, State, sparse_code, sparse_parts
+from analytics.scoring.rings import LATER
+from analytics.scoring.state import SLOTS, Changes, State, StateDamaged
 
 Ints = npt.NDArray[np.int64]
 
-_COUNT_AT = 12_000_000  # cells that are collected before they are counted: 48 MB
-_ROLLUPS = 2_048  # whose histograms are added up at once: 22 MB
-_READ = 256  # keys whose histograms are read at once: 3 MB
+_AT_ONCE = 2_000_000  # entries that are added up at once: 16 MB
 
 
 class Sink(Protocol):
-    """Where contributions go. Moments rows are by key * SLOTS + ring, each once; cells by key * CELLS + cell, one for each row."""
+    """Where contributions go: moments rows by slot (key * SLOTS + ring), each once, and the place of each single measurement."""
 
     def add_moments(self, at: Ints, table: Ints, sign: int) -> None: ...
-    def add_cells(self, ring: int, at: Ints, sign: int) -> None: ...
-    def add_sparse(self, codes: Ints, sign: int) -> None: ...
+    def add_places(self, places: Ints, sign: int) -> None: ...
 
 
 def contribute(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -> None:
@@ -49,28 +46,17 @@ def contribute(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -
     is_later = places % SLOTS == LATER
     np.add.at(keys.later, places[is_later] // SLOTS, sign * table[is_later, 0])
     sink.add_moments(places, table, sign)
-    of_row = np.repeat(at // SLOTS, np.diff(groups.starts, append=len(rows)))
-    key = of_row
+    of_run = np.where(groups.rings == LATER, -1, at << BIN_BITS)
+    slot = np.repeat(of_run, np.diff(groups.starts, append=len(rows)))
     if groups.order is not None:
-        key = np.empty_like(of_row)
-        key[groups.order] = of_row
-    present = [ring for ring in range(RINGS) if (groups.rings == ring).any()]
-    is_alone = len(present) == 1 and not (groups.rings == LATER).any()
+        ordered, slot = slot, np.empty_like(slot)
+        slot[groups.order] = ordered
+    counts_later = bool((of_run < 0).any())
     for metric in range(len(METRICS)):
-        known, cell, bucket = cells(rows, metric)
-        key_of, ring_of = (key, rings) if known is None else (key[known], rings[known])
-        if not len(cell):
-            continue
-        for ring in present:
-            mine = cell >= 0 if is_alone else (ring_of == ring) & (cell >= 0)
-            if is_alone and mine.all():
-                sink.add_cells(ring, key_of * CELLS + cell, sign)
-            elif mine.any():
-                sink.add_cells(ring, key_of[mine] * CELLS + cell[mine], sign)
-        outside = np.flatnonzero((cell < 0) & (ring_of != LATER))
-        if len(outside):
-            metrics = np.full(len(outside), metric)
-            sink.add_sparse(sparse_code(key_of[outside], ring_of[outside], metrics, bucket[outside]), sign)
+        known, of_metric = measured(rows, metric)
+        of_rows = slot if known is None else slot[known]
+        places = of_rows | of_metric
+        sink.add_places(places[of_rows >= 0] if counts_later else places, sign)
 
 
 def _added(table: Ints, starts: Ints) -> Ints:
@@ -80,30 +66,14 @@ def _added(table: Ints, starts: Ints) -> Ints:
     return made
 
 
-def tallied(codes: Sequence[tuple[Ints, int]]) -> tuple[Ints, Ints]:
-    """How often each number stands there, those of sign -1 taken away; the numbers in order."""
-    if not codes:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    whole = np.concatenate([part for part, _ in codes])
-    if all(sign == 1 for _, sign in codes):
-        return np.unique(whole, return_counts=True)
-    signs = np.concatenate([np.full(len(part), sign) for part, sign in codes])
-    order = np.argsort(whole, kind="stable")
-    ordered = whole[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    return ordered[starts], np.add.reduceat(signs[order], starts) if len(starts) else starts
-
-
 class Fresh:
-    """Builds the files of a new era. Moments are held in memory, histograms are counted in the files themselves."""
+    """Builds the files of a new era. Moments are held in memory, places are counted by a `Tally`."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._moments = np.zeros((0, sums.WIDTH), np.int64)
-        self._cells: dict[int, list[Ints]] = {}
-        self._waiting = 0
-        self._sparse: list[tuple[Ints, int]] = []
         self._room = 0
+        self._tally = Tally(state.directory / f"tally-{state.era}.draft")
 
     def _grow(self) -> None:
         if len(self._state.keys) <= self._room:
@@ -120,95 +90,58 @@ class Fresh:
         self._moments[at] += table
         self._moments[at, sums.LAST] = last
 
-    def add_cells(self, ring: int, at: Ints, sign: int) -> None:
+    def add_places(self, places: Ints, sign: int) -> None:
         assert sign == 1
-        if not len(at):  # rows of which nothing was timed
-            return
-        # half the memory, and sorted in half the time
-        is_short = len(self._state.keys) * CELLS < 1 << 32
-        self._cells.setdefault(ring, []).append(at.astype(np.uint32) if is_short else at)
-        self._waiting += len(at)
-        if self._waiting > _COUNT_AT:
-            self.rest()
-
-    def add_sparse(self, codes: Ints, sign: int) -> None:
-        self._sparse.append((codes, sign))
-
-    def rest(self) -> None:
-        """Count in the files what waits in memory."""
-        for ring, parts in self._cells.items():
-            self._state.add_cells(ring, *np.unique(np.concatenate(parts), return_counts=True))
-        self._cells, self._waiting = {}, 0
+        self._tally.add(places)
 
     def finish(self, raw: Ints, rollup_of: Ints) -> None:
         """Add up the roll-ups (`rollup_of` each of the raw keys) and write what is in memory."""
         state = self._state
-        self.rest()
         self._grow()
-        state.sparse = tallied(self._sparse)
-        self._sparse = []
+        state.make_room()
         sums.settle(self._moments)
+        for places, counts in self._tally.counted():
+            self._add_lists(places, counts)
         order = np.argsort(rollup_of, kind="stable")
         rollups, starts = np.unique(rollup_of[order], return_index=True)
         blocks = self._moments.reshape(-1, SLOTS, sums.WIDTH)
         ends = np.append(starts, len(order))[1:]
         for rollup, first, last in zip(rollups.tolist(), starts.tolist(), ends.tolist(), strict=True):
             blocks[rollup] = add_blocks(blocks[raw[order[first:last]]])
+        held = np.cumsum(blocks[raw[order], :, sums.LENGTH].sum(axis=1))
+        part = held[starts] // _AT_ONCE if len(starts) else starts
+        for some in np.split(np.arange(len(rollups)), np.flatnonzero(np.diff(part)) + 1) if len(rollups) else ():
+            its = order[starts[some[0]] : ends[some[-1]]]
+            self._add_lists(*added_lists(state, blocks[raw[its]], rollup_of[its]))
         self._moments[:, sums.CHECK] = sums.checks(self._moments)
-        state.make_room()
-        with state.moments_path.open("r+b") as file:
-            file.write(blocks[: len(state.keys)].tobytes())
-        for ring in range(RINGS):
-            members = raw[blocks[raw, ring, 0] > 0]
-            self._add_up_cells(ring, members, rollup_of[blocks[raw, ring, 0] > 0])
-        state.sparse = _with_rollups(state.sparse, raw, rollup_of)
+        state.write_moments(np.arange(len(state.keys)), blocks[: len(state.keys)])
         self._moments = np.zeros((0, sums.WIDTH), np.int64)
 
-    def _add_up_cells(self, ring: int, members: Ints, rollup_of: Ints) -> None:
-        """Write the histograms of the roll-ups of one ring; keys are read in the order in which they lie in the file."""
-        rollups = np.unique(rollup_of)
-        for first in range(0, len(rollups), _ROLLUPS):
-            here = rollups[first : first + _ROLLUPS]
-            is_of = (rollup_of >= here[0]) & (rollup_of <= here[-1])
-            order = np.argsort(members[is_of])
-            keys, places = members[is_of][order], np.searchsorted(here, rollup_of[is_of][order])
-            whole = np.zeros((len(here), CELLS), np.uint32)
-            for begin in range(0, len(keys), _READ):
-                found = self._state.read_cells(ring, keys[begin : begin + _READ])
-                for place, cells_of in zip(places[begin : begin + _READ].tolist(), found, strict=True):
-                    whole[place] += cells_of
-            self._state.write_cells(ring, here, whole)
+    def _add_lists(self, places: Ints, counts: Ints) -> None:
+        """Write the histograms of all slots that these places are of."""
+        slots = places >> BIN_BITS
+        starts = begins(slots)
+        rows = self._moments[slots[starts]]
+        self._state.add_lists(rows, packed(places, counts), np.diff(starts, append=len(slots)))
+        self._moments[slots[starts]] = rows
+
+
+def added_lists(state: State, blocks: Ints, of: Ints) -> tuple[Ints, Ints]:
+    """Places and counts of the histograms of blocks [keys, SLOTS, WIDTH], those of the same ring and `of` (a key of each) added up."""
+    rows = blocks.reshape(-1, sums.WIDTH)
+    bins, counts = unpacked(state.read_lists(rows))
+    slots = (of[:, None] * SLOTS + np.arange(SLOTS)).reshape(-1)
+    return summed(np.repeat(slots, rows[:, sums.LENGTH]) << BIN_BITS | bins, counts)
 
 
 def add_blocks(blocks: Ints) -> Ints:
-    """The sum of moments blocks [keys, SLOTS, WIDTH] over the keys, with its checks."""
+    """The sum of moments blocks [keys, SLOTS, WIDTH] over the keys, with its checks; it speaks of no histograms."""
     made: Ints = blocks.sum(axis=0)
     made[:, sums.LAST] = blocks[:, :, sums.LAST].max(axis=0, initial=0)
+    made[:, sums.LIST] = 0
     sums.settle(made)
     made[:, sums.CHECK] = sums.checks(made)
     return made
-
-
-def _with_rollups(sparse: tuple[Ints, Ints], raw: Ints, rollup_of: Ints) -> tuple[Ints, Ints]:
-    codes, counts = sparse
-    if not len(codes):
-        return sparse
-    key, ring, metric, bucket = sparse_parts(codes)
-    table = np.zeros(int(max(raw.max(), key.max())) + 1, np.int64)
-    table[raw] = rollup_of
-    return merged(codes, counts, sparse_code(table[key], ring, metric, bucket), counts)
-
-
-def merged(codes: Ints, counts: Ints, more: Ints, more_counts: Ints) -> tuple[Ints, Ints]:
-    """Two tables of numbers and counts as one, in order; what adds up to nothing is dropped."""
-    whole, values = np.concatenate([codes, more]), np.concatenate([counts, more_counts])
-    order = np.argsort(whole, kind="stable")
-    ordered = whole[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    if not len(starts):
-        return whole, values
-    total = np.add.reduceat(values[order], starts)
-    return ordered[starts][total != 0], total[total != 0]
 
 
 class Pending:
@@ -216,8 +149,7 @@ class Pending:
 
     def __init__(self) -> None:
         self._moments: list[tuple[Ints, Ints, int]] = []
-        self._cells: dict[int, list[tuple[Ints, int]]] = {}
-        self._sparse: list[tuple[Ints, int]] = []
+        self._places: list[tuple[Ints, int]] = []
 
     @property
     def is_empty(self) -> bool:
@@ -226,11 +158,8 @@ class Pending:
     def add_moments(self, at: Ints, table: Ints, sign: int) -> None:
         self._moments.append((at, table, sign))
 
-    def add_cells(self, ring: int, at: Ints, sign: int) -> None:
-        self._cells.setdefault(ring, []).append((at, sign))
-
-    def add_sparse(self, codes: Ints, sign: int) -> None:
-        self._sparse.append((codes, sign))
+    def add_places(self, places: Ints, sign: int) -> None:
+        self._places.append((places, sign))
 
     def changes(self, state: State, rollup_of: Ints) -> tuple[Changes, Ints]:
         """The new values of all that is touched (`rollup_of` is by raw key), and the moments rows whose newest row may be gone."""
@@ -252,21 +181,28 @@ class Pending:
         is_empty = made.moments[:, 0] == 0
         made.moments[:, sums.LAST] = np.where(is_empty, 0, last)
         sums.settle(made.moments)
+        self._change_lists(state, made, rollup_of)
         made.moments[:, sums.CHECK] = sums.checks(made.moments)
-        for ring, parts in self._cells.items():
-            made.cells[ring] = _new_cells(state, ring, parts, rollup_of)
-        codes, counts = tallied(self._sparse)
-        key, ring_of, metric, bucket = sparse_parts(codes)
-        state.sparse = merged(*state.sparse, codes, counts)
-        state.sparse = merged(*state.sparse, sparse_code(rollup_of[key], ring_of, metric, bucket), counts)
         return made, made.rows[(taken >= last) & ~is_empty]
 
-
-def _new_cells(
-    state: State, ring: int, parts: list[tuple[Ints, int]], rollup_of: Ints
-) -> tuple[Ints, npt.NDArray[np.uint32]]:
-    further = [(rollup_of[at // CELLS] * CELLS + at % CELLS, sign) for at, sign in parts]
-    at, counts = tallied([*parts, *further])
-    changed = counts != 0
-    at, counts = at[changed], counts[changed]
-    return at, (state.cells_at(ring, at) + counts).astype(np.uint32)
+    def _change_lists(self, state: State, changes: Changes, rollup_of: Ints) -> None:
+        """Write the histograms anew that have other counts now."""
+        none = np.zeros(0, np.int64)
+        places = np.concatenate([none, *(places for places, _ in self._places)])
+        signs = np.concatenate([none, *(np.full_like(places, sign) for places, sign in self._places)])
+        slot, bins = np.divmod(places, 1 << BIN_BITS)
+        of_rollup = (rollup_of[slot // SLOTS] * SLOTS + slot % SLOTS) << BIN_BITS | bins
+        places, counts = summed(np.concatenate([places, of_rollup]), np.concatenate([signs, signs]))
+        places, counts = places[counts != 0], counts[counts != 0]
+        slots = np.unique(places >> BIN_BITS)
+        at = np.searchsorted(changes.rows, slots)
+        rows = changes.moments[at]
+        bins, before = unpacked(state.read_lists(rows))
+        old = np.repeat(slots, rows[:, sums.LENGTH]) << BIN_BITS | bins
+        places, counts = summed(np.concatenate([old, places]), np.concatenate([before, counts]))
+        if np.any(counts < 0):
+            raise StateDamaged("more was taken out of a histogram than it held")
+        places, counts = places[counts > 0], counts[counts > 0]
+        lengths = np.diff(np.searchsorted(places, np.append(slots, slots[-1:] + 1) << BIN_BITS))
+        state.add_lists(rows, packed(places, counts), lengths)
+        changes.moments[at] = rows

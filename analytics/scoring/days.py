@@ -30,7 +30,7 @@ RECENT = {"hourly_totals": 7, "daily_errors": 7, "daily_organizations": 90}  # d
 _NUMBERS = (
     *(f"{metric}_ticks" for metric in METRICS), "input_tokens", "output_tokens", "cost_nanos", "confidence_micros", "status_code",
 )  # fmt: skip
-_ENGINE = 1  # raised when arrays come to mean something else
+_ENGINE = 2  # raised when arrays come to mean something else
 _ADD_AT = 200_000  # rows that are collected: 25 MB
 _FOLD_AT = 150_000  # rows of contributions that are held before they are added up
 

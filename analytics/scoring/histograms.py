@@ -1,8 +1,6 @@
-"""Log-bucketed histograms of what has quantiles, dense enough to be read at once, exact at any value.
+"""Log-bucketed histograms of what has quantiles: the bucket of each measure, and what a histogram says.
 
-A bucket b holds the values up to g^b hundredths, g = 1.01 / 0.99, as `sql/scoring/hourly_buckets.sql` says. Of a key and a ring the
-buckets that measurements usually fall in lie in one row of uint32 cells; what falls outside (a time of zero, an hour's latency) is
-kept beside them as entries of a sparse table, so nothing is clipped.
+A bucket b holds the values up to g^b hundredths, g = 1.01 / 0.99, as `sql/scoring/hourly_buckets.sql` says. Nothing is clipped.
 """
 
 from collections.abc import Callable
@@ -10,23 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from analytics.scoring.entries import bins
 from analytics.scoring.reading import METRICS, UNITS, Rows
 
 ZERO, LOWEST = -32768, -32767  # the bucket of a measure of 0, and of the smallest above it
 
 _GROWTH = 1.01 / 0.99
-_DENSE = {  # first and last bucket of the dense cells: 1 ms to 20 min, 1 ms to 5 min, 0.5/s to 20,000/s, 0.1 ms to 10 s
-    "latency": (230, 930),
-    "ttft": (230, 861),
-    "tps": (195, 726),
-    "inter_token": (115, 691),
-}
-_SIZES = [_DENSE[metric][1] - _DENSE[metric][0] + 1 for metric in METRICS]
-_OFFSETS = np.concatenate([[0], np.cumsum(_SIZES)]).astype(np.int64)
-CELLS = int(_OFFSETS[-1])
-CELL_METRIC = np.repeat(np.arange(len(METRICS)), _SIZES)
-CELL_BUCKET = np.concatenate([np.arange(_DENSE[metric][0], _DENSE[metric][1] + 1) for metric in METRICS])
-
 Z = 1.959963984540054
 PERCENTS = (50, 95, 99)
 FIGURES = ("n", *(f"p{percent}{end}" for percent in PERCENTS for end in ("", "_low", "_high")), "skewness")
@@ -59,21 +46,11 @@ def _middles() -> Floats:
 _MIDDLES = _middles()
 
 
-def cell_of(metric: Ints, bucket: Ints) -> Ints:
-    """The cell of each bucket of each metric, -1 outside the dense ones."""
-    first, last = (np.array([_DENSE[name][end] for name in METRICS])[metric] for end in (0, 1))
-    return np.where((bucket >= first) & (bucket <= last), bucket + _OFFSETS[metric] - first, -1)
-
-
-def cells(rows: Rows, metric: int) -> tuple[npt.NDArray[np.bool_] | None, Ints, Ints]:
-    """Of one metric: which rows have it (None: all), their cells (-1: outside the dense ones), and their buckets."""
+def measured(rows: Rows, metric: int) -> tuple[npt.NDArray[np.bool_] | None, Ints]:
+    """Which rows have that metric (None: all), and the bins that theirs are in."""
     measure = rows.numbers[UNITS[METRICS[metric]]]
     values = measure.values if measure.known is None else measure.values[measure.known]
-    found = buckets(values.astype(np.float64, copy=False))
-    first, last = _DENSE[METRICS[metric]]
-    inside = (found >= first) & (found <= last)
-    cell = found + (int(_OFFSETS[metric]) - first)
-    return measure.known, cell if inside.all() else np.where(inside, cell, -1), found
+    return measure.known, bins(metric, buckets(values.astype(np.float64, copy=False)))
 
 
 def quantiles(segment: Ints, count: Ints, middle: Floats) -> tuple[Ints, Floats]:

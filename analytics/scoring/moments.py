@@ -1,7 +1,8 @@
 """Counts and exact sums of rows, by group, in whole numbers: they add up, and subtract, in any order.
 
 A group is a row of int64 columns: the counts, then each sum in two limbs (sum = high * 2^40 + low, 0 <= low < 2^40: sums of squares pass
-64 bits), then `last_seen` (microseconds since the epoch of the newest row; 0: no row), then a check of all of them.
+64 bits), then `last_seen` (microseconds since the epoch of the newest row; 0: no row). A group that is kept also says where the entries of its
+histogram lie: `AT` and `LENGTH`, in entries, and `PRINT`, what `entries.prints` says of them. A check of all that comes last.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,9 @@ SUMS = (
 )  # fmt: skip
 HIGH, LOW = len(COUNTS), len(COUNTS) + len(SUMS)
 LAST = LOW + len(SUMS)
-CHECK = LAST + 1
+AT, LENGTH, PRINT = LAST + 1, LAST + 2, LAST + 3
+LIST = slice(AT, PRINT + 1)
+CHECK = PRINT + 1
 WIDTH = CHECK + 1
 ADDITIVE = slice(0, LAST)
 

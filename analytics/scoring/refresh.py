@@ -15,15 +15,15 @@ from analytics.durable import make_directory
 from analytics.errors import Corrupt
 from analytics.lake import Lake, LakeFile, Manifest
 from analytics.scoring import moments as sums
-from analytics.scoring.absorb import Fresh, Pending, Sink, add_blocks, contribute, merged
+from analytics.scoring.absorb import Fresh, Pending, Sink, add_blocks, added_lists, contribute
 from analytics.scoring.days import DayTables
-from analytics.scoring.histograms import CELLS
+from analytics.scoring.entries import BIN_BITS, packed
 from analytics.scoring.keys import Keys, group
 from analytics.scoring.ledger import ABSORBED, Entry, plan
 from analytics.scoring.reading import Corrections, Rows, filtered, read_rows
-from analytics.scoring.rings import LATER, RINGS, Ints, hour_of, is_of_the_oldest_ring, moves, rings_of
+from analytics.scoring.rings import LATER, Ints, hour_of, is_of_the_oldest_ring, moves, rings_of
 from analytics.scoring.sealing import unsealed
-from analytics.scoring.state import SLOTS, Changes, State, StateDamaged, repricings_of, sparse_code, sparse_parts
+from analytics.scoring.state import SLOTS, Changes, State, StateDamaged, repricings_of
 
 Resolve = Callable[[Keys], None]  # lets the keys know which models and domains are meant
 
@@ -81,7 +81,7 @@ def rebuild(
     make_directory(directory)
     numbers = [int(number) for path in directory.iterdir() for number in re.findall(r"-(\d+)\.", path.name)]
     era = max(numbers, default=0) + 1
-    state = State(directory, program, era=era, generation=era, hour=hour, mapping=era)
+    state = State(directory, program, era=era, base=era, generation=era, hour=hour, mapping=era)
     work = Work(state)
     state.make_room()
     sink = Fresh(state)
@@ -92,7 +92,6 @@ def rebuild(
         _absorb_new(lake, work, table, file, corrections, hour, sink)
         if work.days.is_full:
             state.tables, _ = work.days.write(state.directory, state.tables)
-    sink.rest()
     state.deleted, state.repricings = corrections.deleted, _to_ipc(corrections.repricings)
     resolve(state.keys)
     raw = np.flatnonzero(~state.keys.is_rollup)
@@ -225,6 +224,7 @@ def _commit(lake: Lake, work: Work, sink: Pending, resolve: Resolve, *, has_chan
         ):
             touched += [np.stack([kinds, models, domains], 1), np.stack([kinds, models, np.full(len(kinds), -1)], 1)]
         _add_up_again(state, touched)
+    state.tighten()
     work.touched = np.unique(np.concatenate(touched), axis=0)
 
 
@@ -247,34 +247,19 @@ def _add_up_again(state: State, touched: list[Ints]) -> None:
     state.make_room()
     raw = np.flatnonzero(~keys.is_rollup & (keys.requests > 0))
     kind, model = keys.kind[raw], keys.model()[raw]
-    rows, blocks = [], []
-    cells: dict[int, list[tuple[Ints, npt.NDArray[np.uint32]]]] = {ring: [] for ring in range(RINGS)}
+    made, entries, lengths = [], [], []
     for rollup, (its_kind, its_model) in zip(rollups.tolist(), pairs.tolist(), strict=True):
-        members = raw[(kind == its_kind) & (model == its_model)]
-        block = add_blocks(state.read_moments(members)) if len(members) else np.zeros((SLOTS, sums.WIDTH), np.int64)
-        rows.append(rollup * SLOTS + np.arange(SLOTS))
-        blocks.append(block)
-        for ring in range(RINGS):
-            counts = state.read_cells(ring, members).sum(axis=0, dtype=np.uint32)
-            changed = np.flatnonzero(counts != state.read_cells(ring, np.array([rollup]))[0])
-            cells[ring].append((rollup * CELLS + changed, counts[changed]))
-    changes.rows, changes.moments = np.concatenate(rows), np.concatenate(blocks)
-    for ring, parts in cells.items():
-        changes.cells[ring] = (np.concatenate([at for at, _ in parts]), np.concatenate([values for _, values in parts]))
-    state.sparse = _sparse_again(state, rollups, raw)
+        blocks = state.read_moments(raw[(kind == its_kind) & (model == its_model)])
+        places, counts = added_lists(state, blocks, np.full(len(blocks), rollup))
+        made.append(add_blocks(blocks))
+        entries.append(packed(places, counts))
+        lengths.append(np.bincount((places >> BIN_BITS) - rollup * SLOTS, minlength=SLOTS))
+    changes.rows = (rollups[:, None] * SLOTS + np.arange(SLOTS)).reshape(-1)
+    changes.moments = np.concatenate(made)
+    changes.moments[:, sums.LIST] = state.read_moments(rollups).reshape(-1, sums.WIDTH)[:, sums.LIST]
+    state.add_lists(changes.moments, np.concatenate(entries), np.concatenate(lengths))
+    changes.moments[:, sums.CHECK] = sums.checks(changes.moments)
     state.commit(changes)
-
-
-def _sparse_again(state: State, rollups: Ints, raw: Ints) -> tuple[Ints, Ints]:
-    keys = state.keys
-    codes, counts = state.sparse
-    key, ring, metric, bucket = sparse_parts(codes)
-    kept = ~np.isin(key, rollups)
-    rollup_of = np.full(len(keys), -1)
-    rollup_of[raw] = keys.rollups(keys.kind[raw], keys.model()[raw])
-    moved = np.isin(rollup_of[key], rollups)
-    further = sparse_code(rollup_of[key[moved]], ring[moved], metric[moved], bucket[moved])
-    return merged(codes[kept], counts[kept], further, counts[moved])
 
 
 def _find_newest(lake: Lake, state: State, changes: Changes, stale: Ints, rollup_of: Ints) -> None:

@@ -29,12 +29,12 @@ from analytics.routing.seal import unseal
 from analytics.scoring import moments as sums
 from analytics.scoring.absorb import Sink, contribute
 from analytics.scoring.days import DayTables, program
-from analytics.scoring.histograms import CELL_BUCKET, CELL_METRIC, CELLS, cell_of
+from analytics.scoring.entries import BIN_BITS, BIN_MASK, bins, metric_and_bucket
 from analytics.scoring.keys import Keys
 from analytics.scoring.ledger import ABSORBED, Entry, LeftOut, tallied_reasons
 from analytics.scoring.reading import METRICS, Corrections, read_rows
 from analytics.scoring.rings import RINGS, hour_of, is_of_the_oldest_ring
-from analytics.scoring.state import SLOTS, State, StateDamaged, repricings_of, sparse_code, sparse_parts
+from analytics.scoring.state import SLOTS, State, StateDamaged, repricings_of
 
 _PARTIALS = "partials"
 _SEALED = "SEALED"
@@ -178,20 +178,15 @@ class _Collected:
 
     def __init__(self) -> None:
         self.moments: list[tuple[Ints, Ints]] = []
-        self.cells: list[Ints] = []
-        self.sparse: list[Ints] = []
+        self.places: list[Ints] = []
 
     def add_moments(self, at: Ints, table: Ints, sign: int) -> None:
         assert sign == 1
         self.moments.append((at // SLOTS, table))
 
-    def add_cells(self, ring: int, at: Ints, sign: int) -> None:
-        assert (ring, sign) == (0, 1)
-        self.cells.append(at)
-
-    def add_sparse(self, codes: Ints, sign: int) -> None:
+    def add_places(self, places: Ints, sign: int) -> None:
         assert sign == 1
-        self.sparse.append(codes)
+        self.places.append(places)
 
 
 def _sealed(lake: Lake, state: State, day: Prunable) -> _Record:
@@ -222,16 +217,14 @@ def _moments(keys: Keys, sink: _Collected) -> pa.Table:
 
 
 def _buckets(sink: _Collected) -> pa.Table:
-    at, counts = np.unique(np.concatenate([np.zeros(0, np.int64), *sink.cells]), return_counts=True)
-    codes, further = np.unique(np.concatenate([np.zeros(0, np.int64), *sink.sparse]), return_counts=True)
-    key, _, metric, bucket = sparse_parts(codes)
-    cell = at % CELLS
+    places, counts = np.unique(np.concatenate([np.zeros(0, np.int64), *sink.places]), return_counts=True)
+    metric, bucket = metric_and_bucket(places & BIN_MASK)
     return pa.table(
         {
-            "key": pa.array(np.concatenate([at // CELLS, key])),
-            "metric": pa.array(METRICS).take(pa.array(np.concatenate([CELL_METRIC[cell], metric]))),
-            "bucket": pa.array(np.concatenate([CELL_BUCKET[cell], bucket])),
-            "requests": pa.array(np.concatenate([counts, further])),
+            "key": pa.array((places >> BIN_BITS) // SLOTS),
+            "metric": pa.array(METRICS).take(pa.array(metric)),
+            "bucket": pa.array(bucket),
+            "requests": pa.array(counts),
         }
     )
 
@@ -246,13 +239,8 @@ def _add(moments: pa.Table, buckets: pa.Table, keys: Keys, sink: Sink) -> None:
     sink.add_moments(number[order] * SLOTS + ring, table[order], 1)
     key = number[buckets.column("key").to_numpy()]
     metric = np.array([METRICS.index(name) for name in buckets.column("metric").to_pylist()], np.int64)
-    bucket, times = buckets.column("bucket").to_numpy(), buckets.column("requests").to_numpy()
-    cell = cell_of(metric, bucket)
-    inside = cell >= 0
-    sink.add_cells(ring, np.repeat((key * CELLS + cell)[inside], times[inside]), 1)
-    outside = sparse_code(key, np.full(len(key), ring), metric, bucket)[~inside]
-    if len(outside):
-        sink.add_sparse(np.repeat(outside, times[~inside]), 1)
+    places = (key * SLOTS + ring) << BIN_BITS | bins(metric, buckets.column("bucket").to_numpy())
+    sink.add_places(np.repeat(places, buckets.column("requests").to_numpy()), 1)
 
 
 def _write(lake: Lake, day: Prunable, name: str, table: pa.Table) -> tuple[str, str]:

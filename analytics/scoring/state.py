@@ -3,27 +3,27 @@
 ::
 
     state/STATE                      generation, hour of as_of, and the names and sha256 of the files below: replaced in one step
-    state/keys-<g>.npz               the keys, and histogram entries outside the dense cells
+    state/keys-<g>.npz               the keys
     state/ledger-<g>.json            the absorbed files, the corrections that were applied
-    state/journal-<g>.npz            what generation g changes in the two files below: new values, not differences
-    state/moments-<era>.bin          int64[key, ring, WIDTH], each row with a check of itself
-    state/histogram-<ring>-<era>.bin uint32[key, CELLS]
+    state/journal-<g>.npz            what generation g changes in the moments: new values, not differences
+    state/moments-<base>.bin         int64[key, ring, WIDTH], each row with a check of itself
+    state/histograms-<base>.bin      int64: lists of entries (entries.py), where the moments say
 
-The large files are changed in place, and only where they change: that is what makes a refresh cost what the new rows cost. They are
-changed after STATE names the journal, and whoever opens the state writes the journal's values again, which does no harm. So
-a killed refresh has either happened or not. What the journal of the last generation wrote is synced before the next one is committed.
-A damaged byte is noticed: a moments row has a check, and a histogram must add up to the count in its moments.
+The moments are changed in place, and only where they change: that is what makes a refresh cost what the new rows cost. They are
+changed after STATE names the journal, and whoever opens the state writes the journal's values again, which does no harm. A histogram
+that changes is written anew behind the last one, before STATE says how far the file goes. So a killed refresh has either happened or
+not. What the journal of the last generation wrote is synced before the next one is committed. When most of the histograms' file is
+lists that no moments speak of any more, both files are written anew, under another base.
+A damaged byte is noticed: a moments row has a check, and holds one of its list of entries, which also must add up to its counts.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,18 +33,17 @@ from analytics.durable import make_directory, replace_file
 from analytics.lake import schema
 from analytics.scoring import ledger as ledgers
 from analytics.scoring import moments as sums
-from analytics.scoring.histograms import CELLS
+from analytics.scoring.entries import prints
 from analytics.scoring.keys import Keys
 from analytics.scoring.ledger import Ledger
 from analytics.scoring.rings import RINGS
 
 SLOTS = RINGS + 1  # a key's rings, and what is later than as_of
 _BLOCK = SLOTS * sums.WIDTH * 8
-_ROW = CELLS * 4
-_AT_ONCE = 256  # keys whose histograms are read at once: 2.5 MB
+_LOOSE = 1_000_000  # entries that may be left behind before the files are written anew: 8 MB
+_AT_ONCE = 1_024  # keys that are copied at once
 
 Ints = npt.NDArray[np.int64]
-Cells = npt.NDArray[np.uint32]
 
 
 class StateDamaged(Exception):
@@ -53,32 +52,26 @@ class StateDamaged(Exception):
 
 @dataclass(slots=True, eq=False)
 class Changes:
-    """New values: moments rows by key * SLOTS + ring, and per ring histogram cells by key * CELLS + cell."""
+    """New values of moments rows, by slot (key * SLOTS + ring)."""
 
     rows: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     moments: Ints = field(default_factory=lambda: np.zeros((0, sums.WIDTH), np.int64))
-    cells: dict[int, tuple[Ints, Cells]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        arrays: dict[str, npt.NDArray[Any]] = {"rows": self.rows, "moments": self.moments}
-        for ring, (at, values) in self.cells.items():
-            arrays |= {f"at{ring}": at, f"values{ring}": values}
         buffer = BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes its own keywords for arrays
+        np.savez(buffer, rows=self.rows, moments=self.moments)
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Changes":
         with np.load(BytesIO(data), allow_pickle=False) as found:
-            cells = {
-                ring: (found[f"at{ring}"], found[f"values{ring}"]) for ring in range(RINGS) if f"at{ring}" in found
-            }
-            return cls(found["rows"], found["moments"], cells)
+            return cls(found["rows"], found["moments"])
 
 
 @dataclass(slots=True, eq=False)
 class State:
-    """One generation. `sparse` maps histogram entries outside the dense cells (see `sparse_code`) to counts, in order.
+    """One generation. `entries` of the histograms' file are written, `live` of them are spoken of by moments; `base` names the large files,
+    `era` the building of the sums.
 
     `program` is a digest of the rules it was made by; `deleted` and `repricings` are the corrections that were applied: run ids, and
     by price the digest of its newest correction. `tables` are the day tables: table -> day -> file. `mapping` is the generation since which
@@ -88,11 +81,13 @@ class State:
     directory: Path
     program: str
     era: int = 0
+    base: int = 0
     generation: int = 0
     hour: int = 0
     keys: Keys = field(default_factory=Keys)
     ledger: Ledger = field(default_factory=dict)
-    sparse: tuple[Ints, Ints] = field(default_factory=lambda: (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+    entries: int = 0
+    live: int = 0
     deleted: frozenset[str] = frozenset()
     repricings: bytes = b""
     tables: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -106,10 +101,7 @@ class State:
             if document["program"] != program:
                 raise StateDamaged("it was made by other rules")
             files = {name: _checked(directory / file, sha) for name, (file, sha) in document["files"].items()}
-            state = cls(directory, program, document["era"], document["generation"], document["hour"])
-            with np.load(BytesIO(files["keys"]), allow_pickle=False) as found:
-                state.keys = Keys.from_bytes(found["keys"].tobytes())
-                state.sparse = found["sparse"], found["counts"]
+            state = cls(directory, program, **document["numbers"], keys=Keys.from_bytes(files["keys"]))
             book = json.loads(files["ledger"])
             state.ledger = ledgers.from_bytes(book["files"].encode())
             state.deleted, state.repricings = frozenset(book["deleted"]), bytes.fromhex(book["repricings"])
@@ -125,9 +117,6 @@ class State:
         """Make what is in memory, and the changes, the generation in force; None: the files of this era are new and whole already."""
         self.generation += 1
         self.sync()
-        buffer = BytesIO()
-        keys = np.frombuffer(self.keys.to_bytes(), np.uint8)
-        np.savez(buffer, keys=keys, sparse=self.sparse[0], counts=self.sparse[1])
         book = {
             "files": ledgers.to_bytes(self.ledger).decode(),
             "deleted": sorted(self.deleted),
@@ -135,7 +124,7 @@ class State:
             "tables": self.tables,
             "mapping": self.mapping,
         }
-        contents = {"keys": (".npz", buffer.getvalue()), "ledger": (".json", json.dumps(book).encode())}
+        contents = {"keys": (".npz", self.keys.to_bytes()), "ledger": (".json", json.dumps(book).encode())}
         if changes is not None:
             contents["journal"] = (".npz", changes.to_bytes())
         files = {}
@@ -143,13 +132,8 @@ class State:
             file = f"{name}-{self.generation}{suffix}"
             replace_file(self.directory / file, data)
             files[name] = (file, hashlib.sha256(data).hexdigest())
-        document = {
-            "program": self.program,
-            "era": self.era,
-            "generation": self.generation,
-            "hour": self.hour,
-            "files": files,
-        }
+        numbers = {name: getattr(self, name) for name in ("era", "base", "generation", "hour", "entries", "live")}
+        document = {"program": self.program, "numbers": numbers, "files": files}
         replace_file(self.directory / "STATE", json.dumps(document, sort_keys=True).encode())
         if changes is not None:
             self._apply(changes)
@@ -163,60 +147,37 @@ class State:
             raise StateDamaged(f"{self.moments_path} holds a row that does not match its check")
         return made
 
-    def read_cells(self, ring: int, keys: Ints) -> Cells:
-        """uint32[len(keys), CELLS] of one ring."""
-        made = np.zeros((len(keys), CELLS), np.uint32)
-        _read(self.histogram_path(ring), keys, made.view(np.uint8))
+    def read_lists(self, rows: Ints) -> Ints:
+        """The entries of the histograms that moments rows [n, WIDTH] speak of, one list behind the other; raises `StateDamaged`."""
+        at, lengths = rows[:, sums.AT], rows[:, sums.LENGTH]
+        made = np.zeros(int(lengths.sum()), np.int64)
+        with self.lists_path.open("rb", buffering=0) as file:
+            for first, last, begin in _runs(at, lengths):
+                os.preadv(file.fileno(), [made[first:last].data.cast("B")], begin * 8)
+        if np.any(prints(made, lengths) != rows[:, sums.PRINT]):
+            raise StateDamaged(f"{self.lists_path} holds a histogram that does not match its check")
         return made
 
-    def write_cells(self, ring: int, keys: Ints, rows: Cells) -> None:
-        """Let whole histograms, uint32[len(keys), CELLS], be these."""
-        _write(self.histogram_path(ring), keys, rows.view(np.uint8))
-
-    def cells_at(self, ring: int, at: Ints) -> Cells:
-        """The counts of single cells, key * CELLS + cell, ascending."""
-        found = np.zeros(len(at), np.uint32)
-        for _, rows, places, here in self._around(ring, at):
-            found[here] = rows[places]
-        return found
-
-    def put_cells(self, ring: int, at: Ints, values: Cells) -> None:
-        """Let single cells have these counts."""
-        order = slice(None) if np.all(at[1:] > at[:-1]) else np.argsort(at)
-        at, values = at[order], values[order]
-        for keys, rows, places, here in self._around(ring, at):
-            rows[places] = values[here]
-            self.write_cells(ring, keys, rows.reshape(-1, CELLS))
-
-    def add_cells(self, ring: int, at: Ints, counts: Ints) -> None:
-        """Add counts to single cells, ascending."""
-        for keys, rows, places, here in self._around(ring, at):
-            rows[places] += counts[here].astype(np.uint32)
-            self.write_cells(ring, keys, rows.reshape(-1, CELLS))
-
-    def _around(self, ring: int, at: Ints) -> Iterator[tuple[Ints, Cells, Ints, slice]]:
-        """The histograms that ascending cells lie in, some at a time: their keys, their cells behind each other, and the places of those cells
-        in these; the slice says which they are. To read and write whole histograms costs less than mapping their pages.
-        """
-        key = at // CELLS
-        starts = np.flatnonzero(np.diff(key, prepend=-1))
-        keys, ends = key[starts].astype(np.int64), np.append(starts, len(at))
-        for first in range(0, len(keys), _AT_ONCE):
-            some = keys[first : first + _AT_ONCE]
-            here = slice(int(ends[first]), int(ends[first + len(some)]))
-            row = np.repeat(np.arange(len(some)), np.diff(ends[first : first + len(some) + 1]))
-            yield some, self.read_cells(ring, some).reshape(-1), row * CELLS + at[here] % CELLS, here
+    def add_lists(self, rows: Ints, entries: Ints, lengths: Ints) -> None:
+        """Write lists of entries, one behind the other, and let moments rows [n, WIDTH] speak of them, in place of what they spoke of."""
+        self.live += len(entries) - int(rows[:, sums.LENGTH].sum())
+        rows[:, sums.AT] = self.entries + np.cumsum(lengths) - lengths
+        rows[:, sums.LENGTH], rows[:, sums.PRINT] = lengths, prints(entries, lengths)
+        with self.lists_path.open("r+b", buffering=0) as file:
+            _write_whole(file.fileno(), entries.data.cast("B"), self.entries * 8)
+        self.entries += len(entries)
 
     @property
     def moments_path(self) -> Path:
-        return self.directory / f"moments-{self.era}.bin"
+        return self.directory / f"moments-{self.base}.bin"
 
-    def histogram_path(self, ring: int) -> Path:
-        return self.directory / f"histogram-{ring}-{self.era}.bin"
+    @property
+    def lists_path(self) -> Path:
+        return self.directory / f"histograms-{self.base}.bin"
 
     def sync(self) -> None:
         """Let what was written into the large files be durable."""
-        for path in (self.moments_path, *map(self.histogram_path, range(RINGS))):
+        for path in (self.moments_path, self.lists_path):
             if path.exists():
                 descriptor = os.open(path, os.O_RDONLY)
                 try:
@@ -224,15 +185,35 @@ class State:
                 finally:
                     os.close(descriptor)
 
+    def tighten(self) -> None:
+        """Write the large files anew where most of the histograms' entries are of no use any more; what they say stays the same."""
+        if self.entries <= 2 * self.live + _LOOSE:
+            return
+        made = replace(self, base=self.generation + 1, entries=0, live=0)
+        made.make_room()
+        for first in range(0, len(self.keys), _AT_ONCE):
+            keys = np.arange(first, min(first + _AT_ONCE, len(self.keys)))
+            blocks = self.read_moments(keys)
+            rows = blocks.reshape(-1, sums.WIDTH)
+            entries, lengths = self.read_lists(rows), rows[:, sums.LENGTH].copy()
+            rows[:, sums.LENGTH] = 0
+            made.add_lists(rows, entries, lengths)
+            rows[:, sums.CHECK] = sums.checks(rows)
+            made.write_moments(keys, blocks)
+        self.base, self.entries, self.live = made.base, made.entries, made.live
+        self.commit(None)
+
+    def write_moments(self, keys: Ints, blocks: Ints) -> None:
+        """Let the moments of keys, int64[len(keys), SLOTS, WIDTH], be these."""
+        _write(self.moments_path, keys, blocks.reshape(len(keys), SLOTS * sums.WIDTH).view(np.uint8))
+
     def _apply(self, changes: Changes) -> None:
         """Write new values where they belong. Doing it again changes nothing."""
         self.make_room()
         _write(self.moments_path, changes.rows, np.ascontiguousarray(changes.moments).view(np.uint8))
-        for ring, (at, values) in changes.cells.items():
-            self.put_cells(ring, at, values)
 
     def make_room(self) -> None:
-        """Let the large files have a place for every key; what was never written takes no space on disk."""
+        """Let the large files be there, with a place for the moments of every key; what was never written takes no space on disk."""
         make_directory(self.directory)
         for path, size in self._sizes().items():
             with path.open("ab") as file:
@@ -240,8 +221,7 @@ class State:
                     file.truncate(size)
 
     def _sizes(self) -> Mapping[Path, int]:
-        room = max(1, len(self.keys))
-        return {self.moments_path: room * _BLOCK, **{self.histogram_path(ring): room * _ROW for ring in range(RINGS)}}
+        return {self.moments_path: max(1, len(self.keys)) * _BLOCK, self.lists_path: self.entries * 8}
 
     def _check_sizes(self) -> None:
         for path, size in self._sizes().items():
@@ -274,32 +254,28 @@ def _checked(path: Path, sha256: str) -> bytes:
 def _read(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
     """Fill each of `rows` with that row of the file: those that lie one behind the other in one read. Beyond its end it is as it was."""
     with path.open("rb", buffering=0) as file:
-        for first, last, offset in _runs(at, rows):
-            os.preadv(file.fileno(), [rows[first:last].data.cast("B")], offset)
+        for first, last, begin in _runs(at, np.ones_like(at)):
+            os.preadv(file.fileno(), [rows[first:last].data.cast("B")], begin * rows.shape[1])
 
 
 def _write(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
     """Write each of `rows` as that row of the file; raises OSError unless all of them are."""
     with path.open("r+b", buffering=0) as file:
-        for first, last, begin in _runs(at, rows):
-            left, offset = rows[first:last].data.cast("B"), begin
-            while left:  # the end of a disk or of a quota takes a part of it, and the next try raises
-                written = os.pwrite(file.fileno(), left, offset)
-                left, offset = left[written:], offset + written
+        for first, last, begin in _runs(at, np.ones_like(at)):
+            _write_whole(file.fileno(), rows[first:last].data.cast("B"), begin * rows.shape[1])
 
 
-def _runs(at: Ints, rows: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int, int]]:
-    """Which of the rows lie one behind the other in a file, from one to before another, and where the first of them lies."""
-    breaks = [0, *(np.flatnonzero(np.diff(at) != 1) + 1).tolist(), len(at)]
-    numbers, width = at.tolist(), rows.shape[1]
-    return ((first, last, numbers[first] * width) for first, last in pairwise(breaks) if first < last)
+def _write_whole(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all of it; the end of a disk or of a quota takes a part of it, and the next try raises OSError."""
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
 
 
-def sparse_code(key: Ints, ring: Ints, metric: Ints, bucket: Ints) -> Ints:
-    """One number for an entry outside the dense cells."""
-    return (((key * 8 + ring) * 8 + metric) << 16) | (bucket + 32768)
-
-
-def sparse_parts(codes: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Key, ring, metric and bucket of such a number."""
-    return codes >> 22, (codes >> 19) & 7, (codes >> 16) & 7, (codes & 0xFFFF) - 32768
+def _runs(at: Ints, lengths: Ints) -> Iterator[tuple[int, int, int]]:
+    """What lies one behind the other, in a file as here: from one place to before another here, and where it begins there."""
+    is_there = lengths > 0
+    begins, sizes = at[is_there], lengths[is_there]
+    first = np.flatnonzero(begins != np.append(-1, begins[:-1] + sizes[:-1])) if len(begins) else begins
+    here = np.append((np.cumsum(sizes) - sizes)[first], sizes.sum()).tolist()
+    return zip(here, here[1:], begins[first].tolist(), strict=False)

@@ -12,12 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from analytics.scoring import moments as sums
-from analytics.scoring.histograms import CELL_BUCKET, CELL_METRIC, CELLS, FIGURES, middles, quantiles
+from analytics.scoring.entries import BIN_BITS, begins, metric_and_bucket, summed, unpacked
+from analytics.scoring.histograms import FIGURES, middles, quantiles
 from analytics.scoring.reading import METRICS, UNITS
 from analytics.scoring.rings import RINGS, WINDOWS
-from analytics.scoring.state import State, StateDamaged, sparse_parts
+from analytics.scoring.state import State, StateDamaged
 
-_AT_ONCE = 256  # keys: their histograms of one ring take 2.5 MB
+_AT_ONCE = 512  # keys: their histograms may have half a million entries
+_RING_BITS = 3
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -68,7 +70,7 @@ def batches(state: State, kind: int, touched: Ints | None) -> Iterator[Batch]:
         key, of = members.key[here], members.of[here] - begin
         blocks = state.read_moments(key)
         moments = _by_window(blocks, of, end - begin)
-        figures = _figures(state, key, of, blocks, moments)
+        figures = _figures(state, of, blocks, moments)
         yield _batch(members.model[begin:end], members.domain[begin:end], moments, figures)
 
 
@@ -119,7 +121,7 @@ def _by_window(blocks: Ints, of: Ints, wanted: int) -> Ints:
     return made
 
 
-def _figures(state: State, key: Ints, of: Ints, blocks: Ints, moments: Ints) -> Floats:
+def _figures(state: State, of: Ints, blocks: Ints, moments: Ints) -> Floats:
     """FIGURES of each wanted key by window and metric: [wanted, RINGS, METRICS, FIGURES]. n is 0 where there is nothing.
 
     Of a window only those keys are looked at that have rows in the ring by which it is longer than the window before it.
@@ -128,71 +130,26 @@ def _figures(state: State, key: Ints, of: Ints, blocks: Ints, moments: Ints) -> 
     made = np.full((wanted, RINGS, len(METRICS), len(FIGURES)), np.nan)
     made[..., 0] = 0
     measured = [sums.COUNTS.index(f"{metric}_n") for metric in METRICS]
-    entries = [_entries(state, ring, key, of, blocks[:, ring, measured].max(axis=1)) for ring in range(RINGS)]
-    is_used = np.zeros(wanted * CELLS, np.bool_)
-    for at, _ in entries:
-        is_used[at] = True
-    used = np.flatnonzero(is_used)
-    place = np.zeros(len(is_used), np.int32)
-    place[used] = np.arange(len(used))
-    number, cell = np.divmod(used, CELLS)
-    code = ((number * len(METRICS) + CELL_METRIC[cell]) << 16) | (CELL_BUCKET[cell] + 32768)
-    count = np.zeros(len(used), np.int64)
-    outside = _sparse(state, key, of)
-    for window, (at, counts) in enumerate(entries):
+    rows = blocks[:, :RINGS].reshape(-1, sums.WIDTH)
+    bins, counts = unpacked(state.read_lists(rows))
+    owner = (of[:, None] << (BIN_BITS + _RING_BITS) | np.arange(RINGS)).reshape(-1)
+    code, counts = summed(np.repeat(owner, rows[:, sums.LENGTH]) | bins << _RING_BITS, counts)
+    ring, code = code & ((1 << _RING_BITS) - 1), code >> _RING_BITS
+    number = code >> BIN_BITS
+    for window in range(RINGS):
         if window:
             made[:, window] = made[:, window - 1]
-        np.add.at(count, place[at], counts)  # of several keys that count as one, a cell may be there more than once
         has_more = np.zeros(wanted, np.bool_)
-        has_more[at // CELLS] = True
-        has_more[outside.number[outside.ring == window]] = True
-        here = np.flatnonzero(has_more[number] & (count > 0))
-        further = np.flatnonzero((outside.ring <= window) & has_more[outside.number])
-        coded, counted = _with(code[here], count[here], outside.code[further], outside.count[further])
-        its, figures = quantiles(coded >> 16, counted, middles((coded & 0xFFFF) - 32768))
+        has_more[number[ring == window]] = True
+        here = np.flatnonzero((ring <= window) & has_more[number])
+        first = begins(code[here])
+        histogram, bucket = metric_and_bucket(code[here][first])
+        total = np.add.reduceat(counts[here], first) if len(first) else first
+        its, figures = quantiles(histogram, total, middles(bucket))
         made[its // len(METRICS), window, its % len(METRICS)] = figures
     if np.any(made[..., 0] != moments[..., measured]):
         raise StateDamaged("a histogram does not add up to the count in its moments")
     return made
-
-
-def _entries(state: State, ring: int, key: Ints, of: Ints, most: Ints) -> tuple[Ints, Ints]:
-    """The cells of one ring that are not empty, as number * CELLS + cell, and their counts; `most` is 0 for keys without any."""
-    at = np.flatnonzero(most)
-    at = at[np.argsort(key[at])]
-    cells = state.read_cells(ring, key[at]).reshape(-1)
-    full = np.flatnonzero(cells != 0)  # of booleans numpy finds the few that are true four times as fast
-    row, cell = np.divmod(full, CELLS)
-    return of[at][row] * CELLS + cell, cells[full].astype(np.int64)
-
-
-def _with(code: Ints, count: Ints, further: Ints, further_counts: Ints) -> tuple[Ints, Ints]:
-    """Entries in order, and more of them that are in none and of other buckets, put where they belong."""
-    if not len(further):
-        return code, count
-    codes, which = np.unique(further, return_inverse=True)
-    counts = np.bincount(which, further_counts).astype(np.int64)
-    at = np.searchsorted(code, codes)
-    return np.insert(code, at, codes), np.insert(count, at, counts)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Outside:
-    """Entries outside the dense cells: the wanted key's number, the ring, the code (number * METRICS + metric, bucket), and the count."""
-
-    number: Ints
-    ring: Ints
-    code: Ints
-    count: Ints
-
-
-def _sparse(state: State, key: Ints, of: Ints) -> _Outside:
-    codes, counts = state.sparse
-    spans = np.searchsorted(codes, np.stack([key << 22, (key + 1) << 22], 1))
-    at = np.concatenate([codes[:0], *(np.arange(low, high) for low, high in spans.tolist() if low < high)])
-    number = np.repeat(of, spans[:, 1] - spans[:, 0])
-    _, ring, metric, bucket = sparse_parts(codes[at])
-    return _Outside(number, ring, ((number * len(METRICS) + metric) << 16) | (bucket + 32768), counts[at])
 
 
 class _Names:

@@ -29,7 +29,7 @@ KILLED = textwrap.dedent("""
     score(Lake(Path(root) / "lake"), Path(root) / "scoring", datetime(2026, 11, 21, 12, 30, tzinfo=UTC))
 """)
 
-POINTS = [("journal-", "os.rename"), ("/STATE", "os.rename"), ("moments-", "open"), ("histogram-2", "open")]
+POINTS = [("journal-", "os.rename"), ("/STATE", "os.rename"), ("moments-", "open"), ("histograms-", "open")]
 
 
 @pytest.mark.parametrize(("name", "event"), POINTS)
@@ -48,7 +48,7 @@ def test_a_killed_refresh_is_done_again_or_was_done(tmp_path: Path, name: str, e
     house.store.close()
 
 
-@pytest.mark.parametrize("pattern", ["moments-*", "histogram-0-*", "keys-*", "ledger-*"])
+@pytest.mark.parametrize("pattern", ["moments-*", "histograms-*", "keys-*", "ledger-*"])
 def test_a_damaged_byte_is_noticed_and_the_sums_are_made_again(tmp_path: Path, pattern: str) -> None:
     house = House(tmp_path)
     house.land(40)

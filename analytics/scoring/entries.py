@@ -1,0 +1,147 @@
+"""How often each bin of each histogram was met: counted, added up, and written as lists of entries.
+
+A *bin* (18 bits) is a bucket of a metric. A *place* is where one measurement counts: `slot << BIN_BITS | bin`, the slot being the row of
+moments (key * SLOTS + ring) that the histogram belongs to. A list of entries is what a file holds of one slot: int64, `bin << 40 | count`,
+ascending, none of them 0. What was never met has no entry, so a histogram takes what it holds, and any value has a bin.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+BIN_BITS = 18
+BIN_MASK = (1 << BIN_BITS) - 1
+_COUNT_BITS = 40
+_BUCKET_BITS = 16
+_LOWEST = -(1 << (_BUCKET_BITS - 1))
+
+_LOT = 6_000_000  # places that are collected before they are counted: 48 MB
+_STRETCH_BITS = 30  # places are counted together in stretches: 4,096 slots, some million entries
+_STRETCH_MASK = (1 << _STRETCH_BITS) - 1
+_TALLY_BITS = 63 - _STRETCH_BITS
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
+
+Ints = npt.NDArray[np.int64]
+
+
+def bins(metric: Ints | int, bucket: Ints) -> Ints:
+    """The bin of each bucket (-32768 to 32767) of a metric (its number)."""
+    found: Ints = (np.asarray(metric, np.int64) << _BUCKET_BITS) | (bucket - _LOWEST)
+    return found
+
+
+def metric_and_bucket(of_bins: Ints) -> tuple[Ints, Ints]:
+    """What `bins` was made of; bits above a bin's are left with the metric."""
+    return of_bins >> _BUCKET_BITS, (of_bins & ((1 << _BUCKET_BITS) - 1)) + _LOWEST
+
+
+def packed(places: Ints, counts: Ints) -> Ints:
+    """The entries of those places."""
+    found: Ints = ((places & BIN_MASK) << _COUNT_BITS) | counts
+    return found
+
+
+def unpacked(entries: Ints) -> tuple[Ints, Ints]:
+    """Bins and counts of entries."""
+    return entries >> _COUNT_BITS, entries & ((1 << _COUNT_BITS) - 1)
+
+
+def prints(entries: Ints, lengths: Ints) -> Ints:
+    """A number for each list (`lengths` of them, one behind the other) that is another when one of its entries is; 0 for an empty list."""
+    mixed = entries.view(np.uint64) * _ODD
+    mixed ^= mixed >> np.uint64(32)  # either step can be undone, so no two entries come to the same
+    made = np.zeros(len(lengths), np.int64)
+    is_there = lengths > 0
+    if len(entries):
+        made[is_there] = np.add.reduceat(mixed, (np.cumsum(lengths) - lengths)[is_there]).view(np.int64)
+    return made
+
+
+def begins(ordered: Ints) -> Ints:
+    """Where the runs of equal numbers begin."""
+    is_first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
+
+
+def summed(places: Ints, counts: Ints) -> tuple[Ints, Ints]:
+    """Places in order, each once, and what their counts add up to."""
+    if not len(places):
+        return places, counts
+    base = int(places.min())
+    bits = 63 - (int(places.max()) - base).bit_length()
+    if counts.min() >= 0 and int(counts.max()).bit_length() <= bits:
+        whole = (places - base) << bits | counts
+        whole.sort()  # numbers alone are sorted in an eighth of the time that an order of them takes
+        found, total = _runs(whole, bits)
+        return found + base, total
+    order = np.argsort(places, kind="stable")
+    ordered = places[order]
+    starts = begins(ordered)
+    return ordered[starts], np.add.reduceat(counts[order], starts)
+
+
+def _runs(whole: Ints, bits: int) -> tuple[Ints, Ints]:
+    """Of ascending numbers with a count in their last bits: the numbers without it, each once, and the sums of the counts."""
+    numbers = whole >> bits
+    starts = begins(numbers)
+    return numbers[starts], np.add.reduceat(whole & ((1 << bits) - 1), starts)
+
+
+class Tally:
+    """Counts places, of any number, in the memory of some millions: what was counted waits in a draft file, stretch by stretch."""
+
+    def __init__(self, draft: Path) -> None:
+        self._draft = draft
+        self._lot = np.empty(_LOT, np.int64)
+        self._filled = 0
+        self._written: list[
+            Ints
+        ] = []  # of each lot in the file, where its stretches begin, and where the last one ends
+
+    def add(self, places: Ints) -> None:
+        """Count each of them once."""
+        done = 0
+        while done < len(places):
+            some = places[done : done + _LOT - self._filled]
+            self._lot[self._filled : self._filled + len(some)] = some
+            self._filled, done = self._filled + len(some), done + len(some)
+            if self._filled == _LOT:
+                self._put_aside()
+
+    def _put_aside(self) -> None:
+        counted, borders = self._counted()
+        with self._draft.open("ab" if self._written else "wb") as file:
+            self._written.append(borders + file.tell() // 8)
+            counted.tofile(file)
+
+    def _counted(self) -> tuple[Ints, Ints]:
+        """What waits in memory, place within its stretch and count in one number, and the borders of the stretches."""
+        lot = self._lot[: self._filled]
+        self._filled = 0
+        lot.sort()
+        starts = begins(lot)
+        places, counts = lot[starts], np.diff(starts, append=len(lot))
+        stretches = int(places[-1] >> _STRETCH_BITS) + 1 if len(places) else 0
+        borders = np.searchsorted(places, np.arange(stretches + 1) << _STRETCH_BITS)
+        return ((places & _STRETCH_MASK) << _TALLY_BITS) | counts, borders
+
+    def counted(self) -> Iterator[tuple[Ints, Ints]]:
+        """All places in order, each once, and their counts; some at a time. It ends the tally."""
+        rest, borders = self._counted()
+        for stretch in range(max(map(len, (borders, *self._written))) - 1):
+            parts = [rest[slice(*borders[stretch : stretch + 2])]] if stretch + 1 < len(borders) else []
+            whole = np.concatenate([*parts, *self._put_aside_of(stretch)])
+            whole.sort()
+            places, counts = _runs(whole, _TALLY_BITS)
+            if len(places):
+                yield places + (stretch << _STRETCH_BITS), counts
+        self._draft.unlink(missing_ok=True)
+
+    def _put_aside_of(self, stretch: int) -> Iterator[Ints]:
+        for borders in self._written:
+            if stretch + 1 < len(borders):
+                begin, end = borders[stretch : stretch + 2].tolist()
+                yield np.fromfile(self._draft, np.int64, end - begin, offset=begin * 8)
