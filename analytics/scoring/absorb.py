@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.scoring import moments as sums
-from analytics.scoring.entries import BIN_BITS, Tally, begins, packed, summed, unpacked
+from analytics.scoring.entries import BIN_BITS, Tally, begins, lengths, packed, summed, unpacked
 from analytics.scoring.histograms import measured
 from analytics.scoring.keys import Keys, group
 from analytics.scoring.reading import METRICS, Rows
@@ -122,7 +122,7 @@ class Fresh:
         slots = places >> BIN_BITS
         starts = begins(slots)
         rows = self._moments[slots[starts]]
-        self._state.add_lists(rows, packed(places, counts), np.diff(starts, append=len(slots)))
+        self._state.add_lists(rows, packed(places, counts), lengths(starts, len(slots)))
         self._moments[slots[starts]] = rows
 
 
@@ -203,6 +203,6 @@ class Pending:
         if np.any(counts < 0):
             raise StateDamaged("more was taken out of a histogram than it held")
         places, counts = places[counts > 0], counts[counts > 0]
-        lengths = np.diff(np.searchsorted(places, np.append(slots, slots[-1:] + 1) << BIN_BITS))
-        state.add_lists(rows, packed(places, counts), lengths)
+        sizes = np.diff(np.searchsorted(places, np.append(slots, slots[-1:] + 1) << BIN_BITS))
+        state.add_lists(rows, packed(places, counts), sizes)
         changes.moments[at] = rows

@@ -17,7 +17,7 @@ _COUNT_BITS = 40
 _BUCKET_BITS = 16
 _LOWEST = -(1 << (_BUCKET_BITS - 1))
 
-_LOT = 6_000_000  # places that are collected before they are counted: 48 MB
+LOT = 6_000_000  # places that are collected before they are counted: 48 MB
 _STRETCH_BITS = 30  # places are counted together in stretches: 4,096 slots, some million entries
 _STRETCH_MASK = (1 << _STRETCH_BITS) - 1
 _TALLY_BITS = 63 - _STRETCH_BITS
@@ -48,14 +48,14 @@ def unpacked(entries: Ints) -> tuple[Ints, Ints]:
     return entries >> _COUNT_BITS, entries & ((1 << _COUNT_BITS) - 1)
 
 
-def prints(entries: Ints, lengths: Ints) -> Ints:
-    """A number for each list (`lengths` of them, one behind the other) that is another when one of its entries is; 0 for an empty list."""
+def prints(entries: Ints, sizes: Ints) -> Ints:
+    """A number for each list (`sizes` are theirs, one lies behind the other) that is another when one entry is; 0 for an empty list."""
     mixed = entries.view(np.uint64) * _ODD
     mixed ^= mixed >> np.uint64(32)  # either step can be undone, so no two entries come to the same
-    made = np.zeros(len(lengths), np.int64)
-    is_there = lengths > 0
+    made = np.zeros(len(sizes), np.int64)
+    is_there = sizes > 0
     if len(entries):
-        made[is_there] = np.add.reduceat(mixed, (np.cumsum(lengths) - lengths)[is_there]).view(np.int64)
+        made[is_there] = np.add.reduceat(mixed, (np.cumsum(sizes) - sizes)[is_there]).view(np.int64)
     return made
 
 
@@ -64,6 +64,14 @@ def begins(ordered: Ints) -> Ints:
     is_first = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
     return np.flatnonzero(is_first)
+
+
+def lengths(starts: Ints, end: int) -> Ints:
+    """The lengths of runs that begin at `starts`, the last one up to `end`."""
+    made = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=made[:-1])
+    made[-1:] = end - starts[-1:]
+    return made
 
 
 def summed(places: Ints, counts: Ints) -> tuple[Ints, Ints]:
@@ -93,9 +101,9 @@ def _runs(whole: Ints, bits: int) -> tuple[Ints, Ints]:
 class Tally:
     """Counts places, of any number, in the memory of some millions: what was counted waits in a draft file, stretch by stretch."""
 
-    def __init__(self, draft: Path) -> None:
+    def __init__(self, draft: Path, lot: int = LOT) -> None:
         self._draft = draft
-        self._lot = np.empty(_LOT, np.int64)
+        self._lot = np.empty(lot, np.int64)
         self._filled = 0
         self._written: list[
             Ints
@@ -105,10 +113,10 @@ class Tally:
         """Count each of them once."""
         done = 0
         while done < len(places):
-            some = places[done : done + _LOT - self._filled]
+            some = places[done : done + len(self._lot) - self._filled]
             self._lot[self._filled : self._filled + len(some)] = some
             self._filled, done = self._filled + len(some), done + len(some)
-            if self._filled == _LOT:
+            if self._filled == len(self._lot):
                 self._put_aside()
 
     def _put_aside(self) -> None:
@@ -123,7 +131,7 @@ class Tally:
         self._filled = 0
         lot.sort()
         starts = begins(lot)
-        places, counts = lot[starts], np.diff(starts, append=len(lot))
+        places, counts = lot[starts], lengths(starts, len(lot))
         stretches = int(places[-1] >> _STRETCH_BITS) + 1 if len(places) else 0
         borders = np.searchsorted(places, np.arange(stretches + 1) << _STRETCH_BITS)
         return ((places & _STRETCH_MASK) << _TALLY_BITS) | counts, borders

@@ -1,0 +1,154 @@
+"""Histograms as lists of entries: counted in any amount, found again whatever was written after, and damage shows."""
+
+import resource
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analytics.scoring import moments as sums
+from analytics.scoring.entries import BIN_BITS, Tally, bins, metric_and_bucket, packed, prints, summed, unpacked
+from analytics.scoring.keys import Keys
+from analytics.scoring.state import SLOTS, State, StateDamaged
+
+KEYS = 40
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    made = State(tmp_path, "", keys=Keys(codes=np.arange(KEYS)))
+    made.make_room()
+    return made
+
+
+def some_lists(seed: int, number: int, most: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Entries of so many lists of fewer than `most`, one behind the other, some of them empty, and their lengths."""
+    dice = np.random.default_rng(seed)
+    lengths = dice.integers(0, most, number)
+    return packed(dice.integers(0, 1 << BIN_BITS, lengths.sum()), dice.integers(1, 1000, lengths.sum())), lengths
+
+
+def test_a_bin_tells_its_metric_and_bucket() -> None:
+    bucket = np.array([-32768, -32767, -1, 0, 930, 32767])
+    for metric in range(4):
+        found = bins(metric, bucket)
+        assert found.min() >= 0
+        assert found.max() < 1 << BIN_BITS
+        assert np.array_equal(metric_and_bucket(found)[0], np.full(6, metric))
+        assert np.array_equal(metric_and_bucket(found)[1], bucket)
+
+
+def test_an_entry_holds_a_bin_and_a_trillion() -> None:
+    of_bins, counts = np.array([0, (1 << BIN_BITS) - 1]), np.array([(1 << 40) - 1, 1])
+    assert [list(part) for part in unpacked(packed(of_bins, counts))] == [list(of_bins), list(counts)]
+
+
+@pytest.mark.parametrize("number", [0, 1, 4_999, 5_000, 5_001, 23_456])
+def test_places_of_any_number_are_counted(tmp_path: Path, number: int) -> None:
+    """In lots of 5,000, over stretches of which some have nothing."""
+    dice = np.random.default_rng(number)
+    slots = dice.choice([0, 1, 4_095, 4_096, 30_000], number)
+    places = (slots << BIN_BITS) | dice.integers(0, 500, number)
+    tally = Tally(tmp_path / "draft", 5_000)
+    for part in np.array_split(places, 7):
+        tally.add(part)
+    counted = [(place, count) for found in tally.counted() for place, count in zip(*map(list, found), strict=True)]
+    assert counted == sorted(Counter(places.tolist()).items())
+    assert not (tmp_path / "draft").exists()
+
+
+@pytest.mark.parametrize("counts", [[1, 2, 3, 4], [1, -2, 3, -4], [1 << 40, 1, 1, 1 << 39]])
+@pytest.mark.parametrize("places", [[5, 3, 5, 4], [1 << 60, 0, 1 << 60, 7]])
+def test_counts_of_the_same_place_are_added_up(places: list[int], counts: list[int]) -> None:
+    wanted: Counter[int] = Counter()
+    for place, count in zip(places, counts, strict=True):
+        wanted[place] += count
+    found = summed(np.array(places), np.array(counts))
+    assert list(zip(*map(list, found), strict=True)) == sorted(wanted.items())
+
+
+def test_lists_are_read_back_in_any_order(state: State) -> None:
+    found, lengths = some_lists(1, KEYS)
+    rows = np.zeros((KEYS, sums.WIDTH), np.int64)
+    state.add_lists(rows, found, lengths)
+    assert np.array_equal(state.read_lists(rows), found)
+    order = np.random.default_rng(2).permutation(KEYS)
+    single = np.split(found, np.cumsum(lengths))[:-1]
+    wanted = np.concatenate([single[at] for at in order])
+    assert np.array_equal(state.read_lists(rows[order]), wanted)
+    assert (state.entries, state.live) == (len(found), len(found))
+
+
+def test_what_is_written_anew_leaves_the_old_list_where_it_was(state: State) -> None:
+    """A kill before the commit leaves the state as it was."""
+    found, lengths = some_lists(3, KEYS)
+    rows = np.zeros((KEYS, sums.WIDTH), np.int64)
+    state.add_lists(rows, found, lengths)
+    before = rows.copy()
+    other, other_lengths = some_lists(4, KEYS)
+    state.add_lists(rows, other, other_lengths)
+    assert np.array_equal(state.read_lists(rows), other)
+    assert np.array_equal(state.read_lists(before), found)
+    assert (state.entries, state.live) == (len(found) + len(other), len(other))
+
+
+def test_any_bit_of_an_entry_is_noticed(state: State) -> None:
+    found, lengths = some_lists(5, 3, 6)
+    rows = np.zeros((3, sums.WIDTH), np.int64)
+    state.add_lists(rows, found, lengths)
+    whole = state.lists_path.read_bytes()
+    for bit in range(len(found) * 64):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        state.lists_path.write_bytes(damaged)
+        with pytest.raises(StateDamaged, match="does not match its check"):
+            state.read_lists(rows)
+    state.lists_path.write_bytes(whole[:-8])
+    with pytest.raises(StateDamaged, match="does not match its check"):
+        state.read_lists(rows)
+
+
+def test_lists_of_the_same_entries_have_the_same_print() -> None:
+    one = packed(np.array([3, 9]), np.array([1, 2]))
+    both = prints(np.concatenate([one, one]), np.array([2, 0, 2]))
+    assert both[0] == both[2] != 0
+    assert both[1] == 0
+
+
+def test_files_that_are_mostly_left_behind_are_written_anew(state: State) -> None:
+    blocks = np.zeros((KEYS, SLOTS, sums.WIDTH), np.int64)
+    rows = blocks.reshape(-1, sums.WIDTH)
+    blocks[..., 0] = np.arange(KEYS)[:, None]
+    for seed in range(3):
+        found, lengths = some_lists(seed, len(rows), 9_000)
+        state.add_lists(rows, found, lengths)
+    rows[:, sums.CHECK] = sums.checks(rows)
+    state.write_moments(np.arange(KEYS), blocks)
+    state.commit(None)
+    assert state.entries > 3_000_000
+    state.tighten()
+    assert state.entries == state.live == len(found)
+    again = State.open(state.directory, "")
+    assert (again.base, again.generation, again.entries, again.live) == (2, 2, len(found), len(found))
+    kept = again.read_moments(np.arange(KEYS))
+    assert np.array_equal(kept[..., : sums.AT], blocks[..., : sums.AT])
+    assert np.array_equal(again.read_lists(kept.reshape(-1, sums.WIDTH)), found)
+    assert sorted(path.name.partition("-")[0] for path in state.directory.iterdir()) == [
+        "STATE", "histograms", "keys", "ledger", "moments",
+    ]  # fmt: skip
+    again.tighten()
+    assert again.base == 2, "nothing is left behind now"
+
+
+def test_a_histogram_that_is_written_in_part_is_an_error(state: State) -> None:
+    """A file may grow to the middle of a list and no further: the system takes the first part, and says so in no error."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    rows = np.zeros((1, sums.WIDTH), np.int64)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12, most))
+        with pytest.raises(OSError, match="File too large"):
+            state.add_lists(rows, packed(np.array([1, 2]), np.array([1, 1])), np.array([2]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert state.lists_path.stat().st_size == 12, "a part was written"
