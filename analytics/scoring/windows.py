@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from analytics.scoring import moments as sums
-from analytics.scoring.entries import BIN_BITS, begins, metric_and_bucket, summed, unpacked
+from analytics.scoring.entries import BIN_BITS, begins, lengths, metric_and_bucket, summed, unpacked
 from analytics.scoring.histograms import FIGURES, middles, quantiles
 from analytics.scoring.reading import METRICS, UNITS
 from analytics.scoring.rings import RINGS, WINDOWS
 from analytics.scoring.state import State, StateDamaged
 
-_AT_ONCE = 512  # keys: their histograms may have half a million entries
+_AT_ONCE = 256  # keys: what is made of their histograms stays in the nearer caches
 _RING_BITS = 3
 
 Ints = npt.NDArray[np.int64]
@@ -135,18 +135,22 @@ def _figures(state: State, of: Ints, blocks: Ints, moments: Ints) -> Floats:
     owner = (of[:, None] << (BIN_BITS + _RING_BITS) | np.arange(RINGS)).reshape(-1)
     code, counts = summed(np.repeat(owner, rows[:, sums.LENGTH]) | bins << _RING_BITS, counts)
     ring, code = code & ((1 << _RING_BITS) - 1), code >> _RING_BITS
-    number = code >> BIN_BITS
+    first = begins(code)
+    entry = np.repeat(np.arange(len(first)), lengths(first, len(code)))
+    histogram, bucket = metric_and_bucket(code[first])
+    number, middle, total = histogram // len(METRICS), middles(bucket), np.zeros(len(first), np.int64)
     for window in range(RINGS):
         if window:
             made[:, window] = made[:, window - 1]
+        more = np.flatnonzero(ring == window)
+        total[entry[more]] += counts[more]
         has_more = np.zeros(wanted, np.bool_)
-        has_more[number[ring == window]] = True
-        here = np.flatnonzero((ring <= window) & has_more[number])
-        first = begins(code[here])
-        histogram, bucket = metric_and_bucket(code[here][first])
-        total = np.add.reduceat(counts[here], first) if len(first) else first
-        its, figures = quantiles(histogram, total, middles(bucket))
-        made[its // len(METRICS), window, its % len(METRICS)] = figures
+        has_more[number[entry[more]]] = True
+        here = np.flatnonzero(has_more[number] & (total > 0))
+        its = histogram[here]
+        starts = begins(its)
+        its = its[starts]
+        made[its // len(METRICS), window, its % len(METRICS)] = quantiles(starts, total[here], middle[here])
     if np.any(made[..., 0] != moments[..., measured]):
         raise StateDamaged("a histogram does not add up to the count in its moments")
     return made
