@@ -12,14 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from analytics.scoring import moments as sums
-from analytics.scoring.entries import BIN_BITS, begins, lengths, metric_and_bucket, summed, unpacked
+from analytics.scoring.entries import BIN_BITS, begins, metric_and_bucket, unpacked
 from analytics.scoring.histograms import FIGURES, middles, quantiles
 from analytics.scoring.reading import METRICS, UNITS
 from analytics.scoring.rings import RINGS, WINDOWS
 from analytics.scoring.state import State, StateDamaged
 
 _AT_ONCE = 256  # keys: what is made of their histograms stays in the nearer caches
-_RING_BITS = 3
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -132,18 +131,21 @@ def _figures(state: State, of: Ints, blocks: Ints, moments: Ints) -> Floats:
     measured = [sums.COUNTS.index(f"{metric}_n") for metric in METRICS]
     rows = blocks[:, :RINGS].reshape(-1, sums.WIDTH)
     bins, counts = unpacked(state.read_lists(rows))
-    owner = (of[:, None] << (BIN_BITS + _RING_BITS) | np.arange(RINGS)).reshape(-1)
-    code, counts = summed(np.repeat(owner, rows[:, sums.LENGTH]) | bins << _RING_BITS, counts)
-    ring, code = code & ((1 << _RING_BITS) - 1), code >> _RING_BITS
-    first = begins(code)
-    entry = np.repeat(np.arange(len(first)), lengths(first, len(code)))
-    histogram, bucket = metric_and_bucket(code[first])
-    number, middle, total = histogram // len(METRICS), middles(bucket), np.zeros(len(first), np.int64)
+    sizes = rows[:, sums.LENGTH]
+    ring = np.repeat(np.tile(np.arange(RINGS, dtype=np.uint8), len(of)), sizes)
+    met = np.flatnonzero(_marked(bins, 1 << BIN_BITS))
+    cell = np.repeat(np.repeat(of * len(met), RINGS), sizes) + _numbered(met, 1 << BIN_BITS)[bins]
+    used = np.flatnonzero(_marked(cell, wanted * len(met)))
+    entry = _numbered(used, wanted * len(met))[cell]
+    number, column = np.divmod(used, max(1, len(met)))
+    histogram, bucket = metric_and_bucket(number << BIN_BITS | met[column])
+    middle, total = middles(bucket), np.zeros(len(used), np.int64)
     for window in range(RINGS):
         if window:
             made[:, window] = made[:, window - 1]
         more = np.flatnonzero(ring == window)
-        total[entry[more]] += counts[more]
+        # of several keys that count as one, an entry may be there more than once
+        np.add.at(total, entry[more], counts[more])
         has_more = np.zeros(wanted, np.bool_)
         has_more[number[entry[more]]] = True
         here = np.flatnonzero(has_more[number] & (total > 0))
@@ -153,6 +155,19 @@ def _figures(state: State, of: Ints, blocks: Ints, moments: Ints) -> Floats:
         made[its // len(METRICS), window, its % len(METRICS)] = quantiles(starts, total[here], middle[here])
     if np.any(made[..., 0] != moments[..., measured]):
         raise StateDamaged("a histogram does not add up to the count in its moments")
+    return made
+
+
+def _marked(at: Ints, size: int) -> npt.NDArray[np.bool_]:
+    made = np.zeros(size, np.bool_)
+    made[at] = True
+    return made
+
+
+def _numbered(at: Ints, size: int) -> npt.NDArray[np.int32]:
+    """At each of those places its number among them."""
+    made = np.zeros(size, np.int32)
+    made[at] = np.arange(len(at))
     return made
 
 
