@@ -1,6 +1,10 @@
 """Histograms as lists of entries: counted in any amount, found again whatever was written after, and damage shows."""
 
 import resource
+import signal
+import subprocess
+import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +17,20 @@ from analytics.scoring.keys import Keys
 from analytics.scoring.state import SLOTS, State, StateDamaged
 
 KEYS = 40
+ROOT = Path(__file__).parents[2]
+KILLED = textwrap.dedent("""
+    import os, signal, sys
+    from pathlib import Path
+    from analytics.scoring.state import State
+
+    def watch(event, args):
+        if event == sys.argv[3] and any(sys.argv[2] in str(arg) for arg in args):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    state = State.open(Path(sys.argv[1]), "")
+    sys.addaudithook(watch)
+    state.tighten()
+""")
 
 
 @pytest.fixture
@@ -116,7 +134,8 @@ def test_lists_of_the_same_entries_have_the_same_print() -> None:
     assert both[1] == 0
 
 
-def test_files_that_are_mostly_left_behind_are_written_anew(state: State) -> None:
+def loose(state: State) -> tuple[np.ndarray, np.ndarray]:
+    """Let the state be committed with most of its entries left behind; its moments by key, and the entries that they speak of."""
     blocks = np.zeros((KEYS, SLOTS, sums.WIDTH), np.int64)
     rows = blocks.reshape(-1, sums.WIDTH)
     blocks[..., 0] = np.arange(KEYS)[:, None]
@@ -126,19 +145,40 @@ def test_files_that_are_mostly_left_behind_are_written_anew(state: State) -> Non
     rows[:, sums.CHECK] = sums.checks(rows)
     state.write_moments(np.arange(KEYS), blocks)
     state.commit(None)
+    return blocks, found
+
+
+def same(directory: Path, blocks: np.ndarray, found: np.ndarray) -> State:
+    """The state in force, which must say what it said before."""
+    state = State.open(directory, "")
+    kept = state.read_moments(np.arange(KEYS))
+    assert np.array_equal(kept[..., : sums.AT], blocks[..., : sums.AT])
+    assert np.array_equal(state.read_lists(kept.reshape(-1, sums.WIDTH)), found)
+    return state
+
+
+def test_files_that_are_mostly_left_behind_are_written_anew(state: State) -> None:
+    blocks, found = loose(state)
     assert state.entries > 3_000_000
     state.tighten()
-    assert state.entries == state.live == len(found)
-    again = State.open(state.directory, "")
+    again = same(state.directory, blocks, found)
     assert (again.base, again.generation, again.entries, again.live) == (2, 2, len(found), len(found))
-    kept = again.read_moments(np.arange(KEYS))
-    assert np.array_equal(kept[..., : sums.AT], blocks[..., : sums.AT])
-    assert np.array_equal(again.read_lists(kept.reshape(-1, sums.WIDTH)), found)
     assert sorted(path.name.partition("-")[0] for path in state.directory.iterdir()) == [
         "STATE", "histograms", "keys", "ledger", "moments",
     ]  # fmt: skip
     again.tighten()
     assert again.base == 2, "nothing is left behind now"
+
+
+@pytest.mark.parametrize(("name", "event"), [("histograms-2", "open"), ("moments-2", "open"), ("/STATE", "os.rename")])
+def test_a_kill_while_files_are_written_anew_leaves_the_old_ones(state: State, name: str, event: str) -> None:
+    blocks, found = loose(state)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(state.directory), name, event], check=False, cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    again = same(state.directory, blocks, found)
+    assert (again.base, again.generation) == (0, 1)
+    again.tighten()
+    assert same(state.directory, blocks, found).base == 2
 
 
 def test_a_histogram_that_is_written_in_part_is_an_error(state: State) -> None:
