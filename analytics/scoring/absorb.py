@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from analytics.scoring import moments as sums
 from analytics.scoring.histograms import CELLS, cells
-from analytics.scoring.keys import Keys, group
+from analytics.scoring.keys import Groups, Keys, group
 from analytics.scoring.reading import METRICS, Rows
 from analytics.scoring.rings import LATER, RINGS
 from analytics.scoring.state import SLOTS, Changes, State, sparse_code, sparse_parts
@@ -36,19 +36,7 @@ def contribute(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -
     """Add rows (sign -1: take them away) to the ring that `rings` names of each."""
     if not len(rows):
         return
-    groups = group(rows, rings, keys)
-    table = sums.moments(rows, groups.starts, groups.order)
-    at = keys.numbers(groups.codes) * SLOTS + groups.rings
-    places, which = np.unique(at, return_inverse=True)
-    if len(places) < len(at):  # the same key and ring in several runs
-        order = np.argsort(which, kind="stable")
-        table = _added(table[order], np.flatnonzero(np.diff(which[order], prepend=-1)))
-    else:
-        table = table[np.argsort(at)]
-    np.add.at(keys.requests, places // SLOTS, sign * table[:, 0])
-    is_later = places % SLOTS == LATER
-    np.add.at(keys.later, places[is_later] // SLOTS, sign * table[is_later, 0])
-    sink.add_moments(places, table, sign)
+    groups, at = contribute_moments(rows, rings, keys, sink, sign)
     of_row = np.repeat(at // SLOTS, np.diff(groups.starts, append=len(rows)))
     key = of_row
     if groups.order is not None:
@@ -73,11 +61,17 @@ def contribute(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -
             sink.add_sparse(sparse_code(key_of[outside], ring_of[outside], metrics, bucket[outside]), sign)
 
 
-def _added(table: Ints, starts: Ints) -> Ints:
-    """Rows of moments added up over runs."""
-    made = np.add.reduceat(table, starts, axis=0)
-    made[:, sums.LAST] = np.maximum.reduceat(table[:, sums.LAST], starts)
-    return made
+def contribute_moments(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -> tuple[Groups, Ints]:
+    """Add the moments of rows, of which there is one at least; returns their groups, and the moments row of each."""
+    groups = group(rows, rings, keys)
+    table = sums.moments(rows, groups.starts, groups.order)
+    key = keys.numbers(groups.codes)
+    at = key * SLOTS + groups.rings
+    np.add.at(keys.requests, key, sign * table[:, 0])
+    is_later = groups.rings == LATER
+    np.add.at(keys.later, key[is_later], sign * table[is_later, 0])
+    sink.add_moments(at, table, sign)
+    return groups, at
 
 
 def tallied(codes: Sequence[tuple[Ints, int]]) -> tuple[Ints, Ints]:
@@ -109,16 +103,22 @@ class Fresh:
         if len(self._state.keys) <= self._room:
             return
         self._room = max(self._room * 5 // 4, len(self._state.keys) + 1024)
-        held = np.zeros((self._room * SLOTS, sums.WIDTH), np.int64)
-        held[: len(self._moments)] = self._moments
-        self._moments = held
+        # where it lies, if it can: nothing else refers to it
+        self._moments.resize((self._room * SLOTS, sums.WIDTH), refcheck=False)
 
     def add_moments(self, at: Ints, table: Ints, sign: int) -> None:
         assert sign == 1
         self._grow()
-        last = np.maximum(self._moments[at, sums.LAST], table[:, sums.LAST])
-        self._moments[at] += table
-        self._moments[at, sums.LAST] = last
+        held = self._moments.take(at, axis=0)
+        last = np.maximum(held[:, sums.LAST], table[:, sums.LAST])
+        held += table
+        held[:, sums.LAST] = last
+        self._moments[at] = held
+
+    def settled(self) -> Ints:
+        """The moments that were added, by key * SLOTS + ring, as they are held."""
+        sums.settle(self._moments)
+        return self._moments
 
     def add_cells(self, ring: int, at: Ints, sign: int) -> None:
         assert sign == 1
@@ -147,7 +147,7 @@ class Fresh:
         self._grow()
         state.sparse = tallied(self._sparse)
         self._sparse = []
-        sums.settle(self._moments)
+        self.settled()
         order = np.argsort(rollup_of, kind="stable")
         rollups, starts = np.unique(rollup_of[order], return_index=True)
         blocks = self._moments.reshape(-1, SLOTS, sums.WIDTH)

@@ -5,13 +5,12 @@ A group is a row of int64 columns: the counts, then each sum in two limbs (sum =
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from analytics.scoring.reading import METRICS, OUTCOMES, Numbers, Rows
+from analytics.scoring.reading import METRICS, OUTCOMES, Bools, Numbers, Rows
 
 COUNTS = (
     "requests", "succeeded", "incomplete", "failed", "graded", "correct",
@@ -36,28 +35,31 @@ Ints = npt.NDArray[np.int64]
 
 def moments(rows: Rows, starts: Ints, order: Ints | None) -> Ints:
     """The moments, int64[len(starts), WIDTH], of the runs of rows that begin at `starts`; with `order`, of the rows taken in it."""
-    made = np.zeros((len(starts), WIDTH), np.int64)
+    made = np.zeros((WIDTH, len(starts)), np.int64).T  # written column by column
     lengths = np.diff(starts, append=len(rows))
     longest = int(lengths.max(initial=0))
+    run = np.repeat(np.arange(len(starts)), lengths)
+    if order is not None:
+        run[order] = run.copy()
+    counted: dict[int, tuple[Bools, Ints]] = {}  # most columns are known in the same rows, and share their mask
 
-    def ordered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return values if order is None else values[order]
-
-    def count(name: str, mask: npt.NDArray[np.bool_] | None) -> None:
-        at = COUNTS.index(name)
-        made[:, at] = lengths if mask is None else np.add.reduceat(ordered(mask), starts, dtype=np.int64)
+    def count(name: str, mask: Bools | None) -> None:
+        if mask is not None and id(mask) not in counted:
+            counted[id(mask)] = mask, _counts(mask, run, lengths)
+        made[:, COUNTS.index(name)] = lengths if mask is None else counted[id(mask)][1]
 
     def add(name: str, values: Ints, power: int = 1) -> None:
-        at, given = SUMS.index(name), ordered(values)
+        at = SUMS.index(name)
+        given = values if order is None else values[order]
         made[:, HIGH + at], made[:, LOW + at] = _exact_sums(given, starts, longest, power)
 
     count("requests", None)
     for code, name in enumerate(("succeeded", "incomplete", "failed")):
         assert OUTCOMES[code][:6] == {"succeeded": "ok", "incomplete": "incomp", "failed": "failed"}[name]
-        count(name, None if code == 0 and not rows.outcome.any() else rows.outcome == code)
+        count(name, rows.outcome == code)
     graded = rows.numbers["correct"]
     count("graded", graded.known)
-    count("correct", graded.values.astype(np.bool_))
+    count("correct", graded.values.astype(np.bool_, copy=False))
     for metric in METRICS:
         ticks = rows.numbers[f"{metric}_ticks"]
         count(f"{metric}_n", ticks.known)
@@ -67,28 +69,42 @@ def moments(rows: Rows, starts: Ints, order: Ints | None) -> Ints:
     for name, measure in (
         ("cost", rows.numbers["cost_nanos"]),
         ("tokens", _both(rows.numbers["input_tokens"], rows.numbers["output_tokens"])),
-        ("output", rows.numbers["output_tokens"].where(None if not rows.outcome.any() else rows.outcome == 0)),
+        ("output", rows.numbers["output_tokens"].where(rows.outcome == 0)),
         ("confidence", rows.numbers["confidence_micros"]),
     ):
         count(f"{name}_n", measure.known)
         if measure.known is None or measure.known.any():
             add(f"{name}_sum", measure.values.astype(np.int64, copy=False))
-    made[:, LAST] = np.maximum.reduceat(ordered(rows.created_at), starts)
+    made[:, LAST] = np.maximum.reduceat(rows.created_at if order is None else rows.created_at[order], starts)
     return made
 
 
 def _both(one: Numbers, other: Numbers) -> Numbers:
-    return Numbers(one.values + other.values, one.known).where(other.known).where(one.known)
+    return Numbers(one.values + other.values, None).where(one.known).where(other.known)
+
+
+def _counts(mask: Bools, run: Ints, lengths: Ints) -> Ints:
+    """How often `mask` is set in each run (`run` is of each row), counted by what is rarer, set or not."""
+    is_rare = 2 * np.count_nonzero(mask) < len(mask)
+    found = np.bincount(run[np.flatnonzero(mask if is_rare else ~mask)], minlength=len(lengths))
+    return found if is_rare else lengths - found
 
 
 def _exact_sums(values: Ints, starts: Ints, longest: int, power: int) -> tuple[Ints, Ints]:
     """High and low limbs of the sums of values (0 and above), or of their squares, over each run."""
     greatest = int(values.max(initial=0))
     if greatest**power * longest < 1 << 63:
-        sums = np.add.reduceat(values if power == 1 else values * values, starts)
+        sums = _sums(values if power == 1 else values * values, starts)
         return sums >> _BITS, sums & _MASK
     exact = np.add.reduceat(values.astype(object) ** power, starts)  # Python's own integers: slow, and never wrong
     return (exact >> _BITS).astype(np.int64), (exact & _MASK).astype(np.int64)
+
+
+def _sums(values: Ints, starts: Ints) -> Ints:
+    """The sum of each run, all below 2^63: what a running total grows by. It may pass 64 bits itself: differences are right modulo 2^64."""
+    found: Ints = np.cumsum(values)[np.append(starts[1:], len(values)) - 1]
+    found[1:] -= found[:-1].copy()
+    return found
 
 
 def settle(table: Ints) -> None:
