@@ -69,26 +69,26 @@ class Keys:
     later: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     model_of: Ints = field(default_factory=lambda: np.zeros((2, 0), np.int64))
     domain_of: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    _order: Ints | None = None
+    _ordered: tuple[Ints, Ints] | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def numbers(self, codes: Ints) -> Ints:
         """The key of each code; codes that are new get the next ones."""
-        if self._order is None:
-            self._order = np.argsort(self.codes)
-        ordered = self.codes[self._order]
-        at = np.searchsorted(ordered, codes)
-        is_new = at == len(ordered)
-        is_new[~is_new] = ordered[at[~is_new]] != codes[~is_new]
+        if self._ordered is None:
+            order = np.argsort(self.codes)
+            self._ordered = order, np.append(self.codes[order], -1)  # what is greater than all is not the last
+        order, ordered = self._ordered
+        at = np.searchsorted(ordered[:-1], codes)
+        is_new = ordered[at] != codes
         if is_new.any():
             new = np.unique(codes[is_new])
             self.codes = np.concatenate([self.codes, new])
             self.requests, self.later = (np.pad(counts, (0, len(new))) for counts in (self.requests, self.later))
-            self._order = None
+            self._ordered = None
             return self.numbers(codes)
-        return self._order[at]
+        return order[at]
 
     @property
     def is_rollup(self) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,8 @@ A group is a row of int64 columns: the counts, then each sum in two limbs (sum =
 64 bits), then `last_seen` (microseconds since the epoch of the newest row; 0: no row), then a check of all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +49,11 @@ def moments(rows: Rows, starts: Ints, order: Ints | None) -> Ints:
             counted[id(mask)] = mask, _counts(mask, run, lengths)
         made[:, COUNTS.index(name)] = lengths if mask is None else counted[id(mask)][1]
 
-    def add(name: str, values: Ints, power: int = 1) -> None:
-        at = SUMS.index(name)
+    def add(name: str, values: Ints) -> None:
         given = values if order is None else values[order]
-        made[:, HIGH + at], made[:, LOW + at] = _exact_sums(given, starts, longest, power)
+        wanted = [SUMS.index(one) for one in (f"{name}_sum", f"{name}_squares") if one in SUMS]
+        for at, total in zip(wanted, _exact_sums(given, starts, longest), strict=False):
+            made[:, HIGH + at], made[:, LOW + at] = total >> _BITS, total & _MASK
 
     count("requests", None)
     for code, name in enumerate(("succeeded", "incomplete", "failed")):
@@ -60,21 +62,17 @@ def moments(rows: Rows, starts: Ints, order: Ints | None) -> Ints:
     graded = rows.numbers["correct"]
     count("graded", graded.known)
     count("correct", graded.values.astype(np.bool_, copy=False))
-    for metric in METRICS:
-        ticks = rows.numbers[f"{metric}_ticks"]
-        count(f"{metric}_n", ticks.known)
-        if ticks.known is None or ticks.known.any():
-            add(f"{metric}_sum", ticks.values)
-            add(f"{metric}_squares", ticks.values, 2)
-    for name, measure in (
-        ("cost", rows.numbers["cost_nanos"]),
-        ("tokens", _both(rows.numbers["input_tokens"], rows.numbers["output_tokens"])),
-        ("output", rows.numbers["output_tokens"].where(rows.outcome == 0)),
-        ("confidence", rows.numbers["confidence_micros"]),
-    ):
+    output = rows.numbers["output_tokens"]
+    measures = {metric: rows.numbers[f"{metric}_ticks"] for metric in METRICS} | {
+        "cost": rows.numbers["cost_nanos"],
+        "tokens": _both(rows.numbers["input_tokens"], output),
+        "output": output.where(rows.outcome == 0),
+        "confidence": rows.numbers["confidence_micros"],
+    }
+    for name, measure in measures.items():
         count(f"{name}_n", measure.known)
         if measure.known is None or measure.known.any():
-            add(f"{name}_sum", measure.values.astype(np.int64, copy=False))
+            add(name, measure.values.astype(np.int64, copy=False))
     made[:, LAST] = np.maximum.reduceat(rows.created_at if order is None else rows.created_at[order], starts)
     return made
 
@@ -90,18 +88,18 @@ def _counts(mask: Bools, run: Ints, lengths: Ints) -> Ints:
     return found if is_rare else lengths - found
 
 
-def _exact_sums(values: Ints, starts: Ints, longest: int, power: int) -> tuple[Ints, Ints]:
-    """High and low limbs of the sums of values (0 and above), or of their squares, over each run."""
+def _exact_sums(values: Ints, starts: Ints, longest: int) -> Iterator[npt.NDArray[Any]]:
+    """The sums of values (0 and above) over each run, then those of their squares; of Python's own integers where 63 bits may not do."""
     greatest = int(values.max(initial=0))
-    if greatest**power * longest < 1 << 63:
-        sums = _sums(values if power == 1 else values * values, starts)
-        return sums >> _BITS, sums & _MASK
-    exact = np.add.reduceat(values.astype(object) ** power, starts)  # Python's own integers: slow, and never wrong
-    return (exact >> _BITS).astype(np.int64), (exact & _MASK).astype(np.int64)
+    for power in (1, 2):
+        if greatest**power * longest < 1 << 63:
+            yield _sums(values if power == 1 else values * values, starts)
+        else:
+            yield np.add.reduceat(values.astype(object) ** power, starts)  # slow, and never wrong
 
 
 def _sums(values: Ints, starts: Ints) -> Ints:
-    """The sum of each run, all below 2^63: what a running total grows by. It may pass 64 bits itself: differences are right modulo 2^64."""
+    """The sum of each run, none of 2^63 or more: what a running total grows by. That may pass 64 bits, its differences are right."""
     found: Ints = np.cumsum(values)[np.append(starts[1:], len(values)) - 1]
     found[1:] -= found[:-1].copy()
     return found

@@ -330,9 +330,9 @@ def _rows(
     for metric in METRICS:
         measure = raw[UNITS[metric]].where(is_timed)
         numbers[UNITS[metric]] = measure
-        numbers[f"{metric}_ticks"] = Numbers(rounded(measure.values, 100), measure.known)
-    numbers["cost_nanos"] = Numbers(rounded(raw["cost_usd"].values, 1e9), raw["cost_usd"].known)
-    numbers["confidence_micros"] = Numbers(rounded(raw["confidence"].values, 1e6), raw["confidence"].known)
+        numbers[f"{metric}_ticks"] = _whole_units(measure, 100)
+    numbers["cost_nanos"] = _whole_units(raw["cost_usd"], 1e9)
+    numbers["confidence_micros"] = _whole_units(raw["confidence"], 1e6)
     numbers["cache_hit"] = hit
     asked = piece.texts("benchmark_id").codes >= 0
     numbers["correct"] = piece.numbers("correct").where(is_ok & asked)
@@ -346,6 +346,12 @@ def _rows(
         moments,
         numbers,
     )
+
+
+def _whole_units(column: Numbers, factor: float) -> Numbers:
+    if column.known is not None and not column.known.any():
+        return column
+    return Numbers(rounded(column.values, factor), column.known)
 
 
 def rounded(values: npt.NDArray[Any], factor: float) -> Ints:
