@@ -43,14 +43,12 @@ from pyarrow import csv
 from analytics.lake import Lake
 from analytics.lake.manifest import LakeFile, Manifest, TableFiles, write_manifest
 from analytics.lake.schema import to_arrow
-from analytics.scoring import moments as sums
 from analytics.scoring import score
-from analytics.scoring.absorb import Fresh, contribute
-from analytics.scoring.keys import Keys, group
+from analytics.scoring.absorb import Fresh, contribute, contribute_moments
 from analytics.scoring.reading import Corrections, read_rows
 from analytics.scoring.refresh import ring_of_each
 from analytics.scoring.rings import hour_of
-from analytics.scoring.state import SLOTS, State
+from analytics.scoring.state import State
 
 AS_OF = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 MODELS, DOMAINS, DAYS, NEW = 2_000, 20, 90, 10_000
@@ -185,18 +183,13 @@ def read_only(made: Made) -> None:
 def moments_only(made: Made) -> None:
     """Read every file and add up its exact moments by key and age ring: a rebuild without histograms, marts and publication."""
     none = Corrections(frozenset(), to_arrow("repricings", ()))
-    keys, whole = Keys(), np.zeros((0, sums.WIDTH), np.int64)
-    for file in made.files:
-        for portion in read_rows(made.lake, "benchmark_results", file, none):
-            groups = group(portion.rows, ring_of_each(portion.rows, hour_of(AS_OF)), keys)
-            table = sums.moments(portion.rows, groups.starts, groups.order)
-            at = keys.numbers(groups.codes) * SLOTS + groups.rings
-            if len(whole) < len(keys) * SLOTS:
-                whole = np.concatenate(
-                    [whole, np.zeros((len(keys) * SLOTS * 5 // 4 - len(whole), sums.WIDTH), np.int64)]
-                )
-            np.add.at(whole, at, table)
-    sums.settle(whole)
+    with tempfile.TemporaryDirectory(dir=made.lake.directory.parent) as place:
+        state = State(Path(place), "", era=1, hour=hour_of(AS_OF))
+        sink = Fresh(state)
+        for file in made.files:
+            for portion in read_rows(made.lake, "benchmark_results", file, none):
+                contribute_moments(portion.rows, ring_of_each(portion.rows, state.hour), state.keys, sink)
+        sink.settled()
 
 
 def moments_and_histograms(made: Made) -> None:

@@ -4,6 +4,7 @@
 new values for the places that it touches, roll-ups included.
 """
 
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from analytics.scoring import moments as sums
 from analytics.scoring.entries import BIN_BITS, Tally, begins, lengths, packed, summed, unpacked
 from analytics.scoring.histograms import measured
-from analytics.scoring.keys import Keys, group
+from analytics.scoring.keys import Groups, Keys, group
 from analytics.scoring.reading import METRICS, Rows
 from analytics.scoring.rings import LATER
 from analytics.scoring.state import SLOTS, Changes, State, StateDamaged
@@ -33,21 +34,9 @@ def contribute(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -
     """Add rows (sign -1: take them away) to the ring that `rings` names of each."""
     if not len(rows):
         return
-    groups = group(rows, rings, keys)
-    table = sums.moments(rows, groups.starts, groups.order)
-    at = keys.numbers(groups.codes) * SLOTS + groups.rings
-    places, which = np.unique(at, return_inverse=True)
-    if len(places) < len(at):  # the same key and ring in several runs
-        order = np.argsort(which, kind="stable")
-        table = _added(table[order], np.flatnonzero(np.diff(which[order], prepend=-1)))
-    else:
-        table = table[np.argsort(at)]
-    np.add.at(keys.requests, places // SLOTS, sign * table[:, 0])
-    is_later = places % SLOTS == LATER
-    np.add.at(keys.later, places[is_later] // SLOTS, sign * table[is_later, 0])
-    sink.add_moments(places, table, sign)
+    groups, at = contribute_moments(rows, rings, keys, sink, sign)
     of_run = np.where(groups.rings == LATER, -1, at << BIN_BITS)
-    slot = np.repeat(of_run, np.diff(groups.starts, append=len(rows)))
+    slot = np.repeat(of_run, lengths(groups.starts, len(rows)))
     if groups.order is not None:
         ordered, slot = slot, np.empty_like(slot)
         slot[groups.order] = ordered
@@ -59,11 +48,17 @@ def contribute(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -
         sink.add_places(places[of_rows >= 0] if counts_later else places, sign)
 
 
-def _added(table: Ints, starts: Ints) -> Ints:
-    """Rows of moments added up over runs."""
-    made = np.add.reduceat(table, starts, axis=0)
-    made[:, sums.LAST] = np.maximum.reduceat(table[:, sums.LAST], starts)
-    return made
+def contribute_moments(rows: Rows, rings: Ints, keys: Keys, sink: Sink, sign: int = 1) -> tuple[Groups, Ints]:
+    """Add the moments of rows, of which there is one at least; returns their groups, and the moments row of each."""
+    groups = group(rows, rings, keys)
+    table = sums.moments(rows, groups.starts, groups.order)
+    key = keys.numbers(groups.codes)
+    at = key * SLOTS + groups.rings
+    np.add.at(keys.requests, key, sign * table[:, 0])
+    is_later = groups.rings == LATER
+    np.add.at(keys.later, key[is_later], sign * table[is_later, 0])
+    sink.add_moments(at, table, sign)
+    return groups, at
 
 
 class Fresh:
@@ -79,16 +74,22 @@ class Fresh:
         if len(self._state.keys) <= self._room:
             return
         self._room = max(self._room * 5 // 4, len(self._state.keys) + 1024)
-        held = np.zeros((self._room * SLOTS, sums.WIDTH), np.int64)
-        held[: len(self._moments)] = self._moments
-        self._moments = held
+        # where it lies, if it can: nothing else refers to it
+        self._moments.resize((self._room * SLOTS, sums.WIDTH), refcheck=False)
 
     def add_moments(self, at: Ints, table: Ints, sign: int) -> None:
         assert sign == 1
         self._grow()
-        last = np.maximum(self._moments[at, sums.LAST], table[:, sums.LAST])
-        self._moments[at] += table
-        self._moments[at, sums.LAST] = last
+        held = self._moments.take(at, axis=0)
+        last = np.maximum(held[:, sums.LAST], table[:, sums.LAST])
+        held += table
+        held[:, sums.LAST] = last
+        self._moments[at] = held
+
+    def settled(self) -> Ints:
+        """The moments that were added, by key * SLOTS + ring, as they are held."""
+        sums.settle(self._moments)
+        return self._moments
 
     def add_places(self, places: Ints, sign: int) -> None:
         assert sign == 1
@@ -99,23 +100,28 @@ class Fresh:
         state = self._state
         self._grow()
         state.make_room()
-        sums.settle(self._moments)
+        self.settled()
         for places, counts in self._tally.counted():
             self._add_lists(places, counts)
-        order = np.argsort(rollup_of, kind="stable")
-        rollups, starts = np.unique(rollup_of[order], return_index=True)
         blocks = self._moments.reshape(-1, SLOTS, sums.WIDTH)
-        ends = np.append(starts, len(order))[1:]
-        for rollup, first, last in zip(rollups.tolist(), starts.tolist(), ends.tolist(), strict=True):
-            blocks[rollup] = add_blocks(blocks[raw[order[first:last]]])
-        held = np.cumsum(blocks[raw[order], :, sums.LENGTH].sum(axis=1))
-        part = held[starts] // _AT_ONCE if len(starts) else starts
-        for some in np.split(np.arange(len(rollups)), np.flatnonzero(np.diff(part)) + 1) if len(rollups) else ():
-            its = order[starts[some[0]] : ends[some[-1]]]
-            self._add_lists(*added_lists(state, blocks[raw[its]], rollup_of[its]))
+        self._add_up(blocks, raw, rollup_of)
         self._moments[:, sums.CHECK] = sums.checks(self._moments)
         state.write_moments(np.arange(len(state.keys)), blocks[: len(state.keys)])
         self._moments = np.zeros((0, sums.WIDTH), np.int64)
+
+    def _add_up(self, blocks: Ints, raw: Ints, rollup_of: Ints) -> None:
+        """The roll-ups: moments of all, then histograms of so many that their members have some million entries."""
+        order = np.argsort(rollup_of, kind="stable")
+        of = rollup_of[order]
+        starts = begins(of)
+        sizes = lengths(starts, len(of))
+        for rollup, first, size in zip(of[starts].tolist(), starts.tolist(), sizes.tolist(), strict=True):
+            blocks[rollup] = add_blocks(blocks[raw[order[first : first + size]]])
+        part = np.cumsum(blocks[raw[order], :, sums.LENGTH].sum(axis=1))[starts] // _AT_ONCE
+        borders = np.append(starts[begins(part)], len(of)).tolist()
+        for first, last in pairwise(borders):
+            its = order[first:last]
+            self._add_lists(*added_lists(self._state, blocks[raw[its]], rollup_of[its]))
 
     def _add_lists(self, places: Ints, counts: Ints) -> None:
         """Write the histograms of all slots that these places are of."""

@@ -181,13 +181,13 @@ def empty(name: str) -> pa.Table:
 
 def no_events() -> pa.Table:
     """The table `events` without rows."""
-    nobody, nothing = Texts(np.zeros(0, np.int64), []), Numbers(np.zeros(0, np.int64), None)
+    nobody, nothing = Texts(np.zeros(0, np.int32), []), Numbers(np.zeros(0, np.int64), None)
     names = ("provider_name", "model_name", "domain", "task_type", "error_type", "tenant_id")
     numbers = (*_NUMBERS, "correct", "cache_hit")
     none = np.zeros(0, np.int64)
     flags = np.zeros(0, np.bool_)
     rows = Rows(
-        "live", dict.fromkeys(names, nobody), flags, none.astype(np.int8), none, none,
+        "live", dict.fromkeys(names, nobody), flags, none.astype(np.int8), none,
         {name: Numbers(flags, None) if name in {"correct", "cache_hit"} else nothing for name in numbers},
     )  # fmt: skip
     return to_events(rows)
@@ -201,7 +201,7 @@ def to_events(rows: Rows) -> pa.Table:
         "is_simulated": pa.array(rows.is_simulated),
         "left_out": pa.nulls(len(rows), pa.string()),
         "outcome": _texts(
-            Texts(np.where(rows.outcome < len(OUTCOMES), rows.outcome, -1).astype(np.int64), list(OUTCOMES))
+            Texts(np.where(rows.outcome < len(OUTCOMES), rows.outcome, -1).astype(np.int32), list(OUTCOMES))
         ),
         "created_at": pa.array(rows.created_at).cast(TIME),
         "hour": pa.array(hours).cast(TIME),
@@ -219,8 +219,8 @@ def _repeated(value: str, times: int) -> pa.Array:
 
 
 def _texts(column: Texts) -> pa.Array:
-    codes = column.codes.astype(np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(column.values, pa.string()))
+    codes = pa.array(column.codes, mask=column.codes < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(column.values, pa.string()))
 
 
 def _numbers(column: Numbers) -> pa.Array:

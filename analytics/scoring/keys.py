@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from analytics.scoring.reading import Rows
+from analytics.scoring.reading import Rows, Texts
 
 SOURCES = ("benchmark", "live")
 _ROLLUP = 1 << 62
@@ -37,6 +37,21 @@ class Vocabulary:
             self.values.append(value)
         return number
 
+    def numbers(self, one: Texts, other: Texts, at: Ints) -> Ints:
+        """The numbers of what two columns say in those rows."""
+        size = len(one.values) + 1
+        codes = (other.codes[at] + 1).astype(np.int64) * size + (one.codes[at] + 1)
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))  # neighbours mostly say the same
+        distinct = _distinct(codes[starts])
+        # a code of 0 is nothing
+        pairs = zip(
+            map([None, *one.values].__getitem__, (distinct % size).tolist()),
+            map([None, *other.values].__getitem__, (distinct // size).tolist()),
+            strict=True,
+        )
+        numbers = np.array(list(map(self.number, pairs)), np.int64)
+        return np.repeat(numbers[np.searchsorted(distinct, codes[starts])], np.diff(starts, append=len(at)))
+
 
 @dataclass(slots=True, eq=False)
 class Keys:
@@ -54,26 +69,26 @@ class Keys:
     later: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     model_of: Ints = field(default_factory=lambda: np.zeros((2, 0), np.int64))
     domain_of: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    _order: Ints | None = None
+    _ordered: tuple[Ints, Ints] | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def numbers(self, codes: Ints) -> Ints:
         """The key of each code; codes that are new get the next ones."""
-        if self._order is None:
-            self._order = np.argsort(self.codes)
-        ordered = self.codes[self._order]
-        at = np.searchsorted(ordered, codes)
-        is_new = at == len(ordered)
-        is_new[~is_new] = ordered[at[~is_new]] != codes[~is_new]
+        if self._ordered is None:
+            order = np.argsort(self.codes)
+            self._ordered = order, np.append(self.codes[order], -1)  # what is greater than all is not the last
+        order, ordered = self._ordered
+        at = np.searchsorted(ordered[:-1], codes)
+        is_new = ordered[at] != codes
         if is_new.any():
             new = np.unique(codes[is_new])
             self.codes = np.concatenate([self.codes, new])
             self.requests, self.later = (np.pad(counts, (0, len(new))) for counts in (self.requests, self.later))
-            self._order = None
+            self._ordered = None
             return self.numbers(codes)
-        return self._order[at]
+        return order[at]
 
     @property
     def is_rollup(self) -> npt.NDArray[np.bool_]:
@@ -189,7 +204,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
-    """Runs of rows of one key and ring: they begin at `starts` of the rows, taken in `order` if there is one."""
+    """Runs of rows of one key and ring: they begin at `starts` of the rows, taken in `order` if there is one. Each key and ring once."""
 
     starts: Ints
     order: Ints | None
@@ -199,45 +214,30 @@ class Groups:
 
 def group(rows: Rows, rings: Ints, keys: Keys) -> Groups:
     """The rows by key and ring (`rings` is of each row). A lake file is in order of its names: mostly there is nothing to sort."""
-    texts = rows.texts
-    provider, model = texts["provider_name"], texts["model_name"]
-    domain, task = texts["domain"], texts["task_type"]
-    name = model.codes * (len(provider.values) + 1) + provider.codes + 1
-    place = (domain.codes + 1) * (len(task.values) + 1) + task.codes + 1
-    places = (len(domain.values) + 1) * (len(task.values) + 1)
-    local = ((name * places + place) * 2 + rows.is_simulated) * 8 + rings
-    starts, order = np.flatnonzero(np.diff(local, prepend=-1)), None
-    if len(starts) * 4 > len(local):
-        order = np.argsort(local, kind="stable")
-        starts = np.flatnonzero(np.diff(local[order], prepend=-1))
-    of_run = local[starts if order is None else order[starts]]
-    names, name_at = np.unique(of_run // (16 * places), return_inverse=True)
-    wheres, place_at = np.unique(of_run // 16 % places, return_inverse=True)
-    name_numbers = [
-        keys.names.number(
-            (
-                _value(provider.values, one % (len(provider.values) + 1) - 1),
-                model.values[one // (len(provider.values) + 1)],
-            )
-        )
-        for one in names.tolist()
-    ]
-    place_numbers = [
-        keys.places.number(
-            (
-                _value(domain.values, one // (len(task.values) + 1) - 1),
-                _value(task.values, one % (len(task.values) + 1) - 1),
-            )
-        )
-        for one in wheres.tolist()
-    ]
-    code = (np.array(name_numbers, np.int64)[name_at] << 32) | (np.array(place_numbers, np.int64)[place_at] << 2)
-    code |= (SOURCES.index(rows.source) << 1) | (of_run // 8 & 1)
-    return Groups(starts, order, code, of_run % 8)
+    texts = [rows.texts[name] for name in ("provider_name", "model_name", "domain", "task_type")]
+    provider, model, domain, task = texts
+    differs = np.ones(len(rows), np.bool_)
+    differs[1:] = rings[1:] != rings[:-1]
+    for column in (rows.is_simulated, *(text.codes for text in texts)):
+        differs[1:] |= column[1:] != column[:-1]
+    starts, order = np.flatnonzero(differs), None
+    names, places = keys.names.numbers(provider, model, starts), keys.places.numbers(domain, task, starts)
+    codes = (names << 32) | (places << 2) | (SOURCES.index(rows.source) << 1) | rows.is_simulated[starts]
+    ring = rings[starts]
+    whole = (codes << 3) | ring
+    distinct = _distinct(whole)
+    if len(distinct) < len(starts):
+        place = np.repeat(np.searchsorted(distinct, whole), np.diff(starts, append=len(rows)))
+        order = np.argsort(place, kind="stable")
+        starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+        codes, ring = distinct >> 3, distinct & 7
+    return Groups(starts, order, codes, ring)
 
 
-def _value(values: list[str], at: int) -> str | None:
-    return values[at] if at >= 0 else None
+def _distinct(values: Ints) -> Ints:
+    """Those numbers (0 and above) in order, each once; np.unique hashes them, which takes longer."""
+    ordered = np.sort(values)
+    return ordered[np.flatnonzero(np.diff(ordered, prepend=-1))]
 
 
 def _taken(pairs: Sequence[Pair], side: int, at: Ints) -> pa.Array:

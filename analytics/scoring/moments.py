@@ -5,14 +5,14 @@ A group is a row of int64 columns: the counts, then each sum in two limbs (sum =
 histogram lie: `AT` and `LENGTH`, in entries, and `PRINT`, what `entries.prints` says of them. A check of all that comes last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from analytics.scoring.reading import METRICS, OUTCOMES, Numbers, Rows
+from analytics.scoring.reading import METRICS, OUTCOMES, Bools, Numbers, Rows
 
 COUNTS = (
     "requests", "succeeded", "incomplete", "failed", "graded", "correct",
@@ -39,59 +39,73 @@ Ints = npt.NDArray[np.int64]
 
 def moments(rows: Rows, starts: Ints, order: Ints | None) -> Ints:
     """The moments, int64[len(starts), WIDTH], of the runs of rows that begin at `starts`; with `order`, of the rows taken in it."""
-    made = np.zeros((len(starts), WIDTH), np.int64)
+    made = np.zeros((WIDTH, len(starts)), np.int64).T  # written column by column
     lengths = np.diff(starts, append=len(rows))
     longest = int(lengths.max(initial=0))
+    run = np.repeat(np.arange(len(starts)), lengths)
+    if order is not None:
+        run[order] = run.copy()
+    counted: dict[int, tuple[Bools, Ints]] = {}  # most columns are known in the same rows, and share their mask
 
-    def ordered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return values if order is None else values[order]
+    def count(name: str, mask: Bools | None) -> None:
+        if mask is not None and id(mask) not in counted:
+            counted[id(mask)] = mask, _counts(mask, run, lengths)
+        made[:, COUNTS.index(name)] = lengths if mask is None else counted[id(mask)][1]
 
-    def count(name: str, mask: npt.NDArray[np.bool_] | None) -> None:
-        at = COUNTS.index(name)
-        made[:, at] = lengths if mask is None else np.add.reduceat(ordered(mask), starts, dtype=np.int64)
-
-    def add(name: str, values: Ints, power: int = 1) -> None:
-        at, given = SUMS.index(name), ordered(values)
-        made[:, HIGH + at], made[:, LOW + at] = _exact_sums(given, starts, longest, power)
+    def add(name: str, values: Ints) -> None:
+        given = values if order is None else values[order]
+        wanted = [SUMS.index(one) for one in (f"{name}_sum", f"{name}_squares") if one in SUMS]
+        for at, total in zip(wanted, _exact_sums(given, starts, longest), strict=False):
+            made[:, HIGH + at], made[:, LOW + at] = total >> _BITS, total & _MASK
 
     count("requests", None)
     for code, name in enumerate(("succeeded", "incomplete", "failed")):
         assert OUTCOMES[code][:6] == {"succeeded": "ok", "incomplete": "incomp", "failed": "failed"}[name]
-        count(name, None if code == 0 and not rows.outcome.any() else rows.outcome == code)
+        count(name, rows.outcome == code)
     graded = rows.numbers["correct"]
     count("graded", graded.known)
-    count("correct", graded.values.astype(np.bool_))
-    for metric in METRICS:
-        ticks = rows.numbers[f"{metric}_ticks"]
-        count(f"{metric}_n", ticks.known)
-        if ticks.known is None or ticks.known.any():
-            add(f"{metric}_sum", ticks.values)
-            add(f"{metric}_squares", ticks.values, 2)
-    for name, measure in (
-        ("cost", rows.numbers["cost_nanos"]),
-        ("tokens", _both(rows.numbers["input_tokens"], rows.numbers["output_tokens"])),
-        ("output", rows.numbers["output_tokens"].where(None if not rows.outcome.any() else rows.outcome == 0)),
-        ("confidence", rows.numbers["confidence_micros"]),
-    ):
+    count("correct", graded.values.astype(np.bool_, copy=False))
+    output = rows.numbers["output_tokens"]
+    measures = {metric: rows.numbers[f"{metric}_ticks"] for metric in METRICS} | {
+        "cost": rows.numbers["cost_nanos"],
+        "tokens": _both(rows.numbers["input_tokens"], output),
+        "output": output.where(rows.outcome == 0),
+        "confidence": rows.numbers["confidence_micros"],
+    }
+    for name, measure in measures.items():
         count(f"{name}_n", measure.known)
         if measure.known is None or measure.known.any():
-            add(f"{name}_sum", measure.values.astype(np.int64, copy=False))
-    made[:, LAST] = np.maximum.reduceat(ordered(rows.created_at), starts)
+            add(name, measure.values.astype(np.int64, copy=False))
+    made[:, LAST] = np.maximum.reduceat(rows.created_at if order is None else rows.created_at[order], starts)
     return made
 
 
 def _both(one: Numbers, other: Numbers) -> Numbers:
-    return Numbers(one.values + other.values, one.known).where(other.known).where(one.known)
+    return Numbers(one.values + other.values, None).where(one.known).where(other.known)
 
 
-def _exact_sums(values: Ints, starts: Ints, longest: int, power: int) -> tuple[Ints, Ints]:
-    """High and low limbs of the sums of values (0 and above), or of their squares, over each run."""
+def _counts(mask: Bools, run: Ints, lengths: Ints) -> Ints:
+    """How often `mask` is set in each run (`run` is of each row), counted by what is rarer, set or not."""
+    is_rare = 2 * np.count_nonzero(mask) < len(mask)
+    found = np.bincount(run[np.flatnonzero(mask if is_rare else ~mask)], minlength=len(lengths))
+    return found if is_rare else lengths - found
+
+
+def _exact_sums(values: Ints, starts: Ints, longest: int) -> Iterator[npt.NDArray[Any]]:
+    """The sums of values (0 and above) over each run, then those of their squares; of Python's own integers where 63 bits may not do."""
     greatest = int(values.max(initial=0))
-    if greatest**power * longest < 1 << 63:
-        sums = np.add.reduceat(values if power == 1 else values * values, starts)
-        return sums >> _BITS, sums & _MASK
-    exact = np.add.reduceat(values.astype(object) ** power, starts)  # Python's own integers: slow, and never wrong
-    return (exact >> _BITS).astype(np.int64), (exact & _MASK).astype(np.int64)
+    for power in (1, 2):
+        if greatest**power * longest < 1 << 63:
+            yield _sums(values if power == 1 else values * values, starts)
+        else:
+            yield np.add.reduceat(values.astype(object) ** power, starts)  # slow, and never wrong
+
+
+def _sums(values: Ints, starts: Ints) -> Ints:
+    """The sum of each run, none of 2^63 or more: what a running total grows by. That may pass 64 bits, its differences are right."""
+    found: Ints = np.cumsum(values)[np.append(starts[1:], len(values)) - 1]
+    found[1:] -= found[:-1].copy()
+    return found
 
 
 def settle(table: Ints) -> None:

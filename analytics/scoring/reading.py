@@ -30,9 +30,11 @@ UNITS = {"latency": "latency_ms", "ttft": "ttft_ms", "tps": "tps", "inter_token"
 OUTCOMES = ("ok", "incomplete", "failed")
 
 Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+_BELOW_HALF = np.nextafter(0.5, 0.0)
 _ROW_GROUPS = 2  # read at once: a quarter of a million rows of a lake file
 _BOUNDS = {
     "latency_ms": 1e8,
@@ -79,7 +81,7 @@ class Corrections:
 class Texts:
     """A column of texts: `values[codes]`, code -1 where there is none."""
 
-    codes: Ints
+    codes: Codes
     values: list[str]
 
 
@@ -92,15 +94,15 @@ class Numbers:
 
     def where(self, mask: Bools | None) -> "Numbers":
         """Known only where `mask` is set too (None: everywhere)."""
-        if mask is None:
-            return self
+        if mask is None or (mask.all() if self.known is None else not (self.known > mask).any()):
+            return self  # nothing is taken away
         known = mask if self.known is None else self.known & mask
         return Numbers(np.where(known, self.values, 0), known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Rows that count. `outcome` indexes OUTCOMES (3: another), `created_at` is in microseconds, `hour` in hours since the epoch.
+    """Rows that count. `outcome` indexes OUTCOMES (3: another), `created_at` is in microseconds since the epoch.
 
     `numbers` are of events.sql's names: `latency_ms`, `latency_ticks`, `input_tokens`, `cost_nanos`, `correct`, ...
     """
@@ -110,11 +112,15 @@ class Rows:
     is_simulated: Bools
     outcome: npt.NDArray[np.int8]
     created_at: Ints
-    hour: Ints
     numbers: Mapping[str, Numbers]
 
     def __len__(self) -> int:
         return len(self.created_at)
+
+    @property
+    def hour(self) -> Ints:
+        """The hour of each row since the epoch."""
+        return np.floor_divide(self.created_at, HOUR_US)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +152,7 @@ class _Piece:
         plain = {name for name in self._names if name not in {"run_id", "price_id", "cost_source"}}
         wanted = [self._names[name] for name in self._names if name in plain and self._names[name] in present]
         self._columns = parquet.read_row_groups(groups, columns=wanted)
+        self._known: dict[tuple[int, bytes], tuple[Bools, Ints]] = {}
         self.size: int = self._columns.num_rows
 
     def read(self, columns: list[str]) -> pa.Table:
@@ -164,24 +171,40 @@ class _Piece:
     def texts(self, name: str) -> Texts:
         column = self.column(name)
         if column is None:
-            return Texts(np.full(self.size, -1), [])
+            return Texts(np.broadcast_to(np.int32(-1), self.size), [])
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        whole = column.unify_dictionaries().combine_chunks()
-        codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return Texts(codes.astype(np.int64), whole.dictionary.to_pylist())
+        whole = _whole(column.unify_dictionaries())
+        codes = whole.indices.fill_null(-1) if whole.null_count else whole.indices
+        return Texts(codes.to_numpy(zero_copy_only=False), whole.dictionary.to_pylist())
 
     def numbers(self, name: str) -> Numbers:
         column = self.column(name)
         if column is None:
-            return Numbers(np.zeros(self.size), np.zeros(self.size, np.bool_))
-        whole = column.combine_chunks()
+            return Numbers(np.broadcast_to(0.0, self.size), np.broadcast_to(np.False_, self.size))
+        whole = _whole(column)
         if pa.types.is_timestamp(whole.type):
             whole = whole.cast(pa.int64())
         if not whole.null_count:
             return Numbers(whole.to_numpy(zero_copy_only=False), None)
-        known = whole.is_valid().to_numpy(zero_copy_only=False)
-        return Numbers(whole.fill_null(False if pa.types.is_boolean(whole.type) else 0).to_numpy(False), known)
+        known, holes = self._known_of(whole)
+        bare = pa.Array.from_buffers(whole.type, len(whole), [None, whole.buffers()[1]], offset=whole.offset)
+        values = bare.to_numpy(zero_copy_only=False).copy()
+        values[holes] = 0  # what lies there is not said
+        return Numbers(values, known)
+
+    def _known_of(self, column: pa.Array) -> tuple[Bools, Ints]:
+        """Where a column has values, and where not: the same arrays for columns that have them at the same places, as most do."""
+        bitmap = column.buffers()[0].to_pybytes()
+        if (column.offset, bitmap) not in self._known:
+            bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=column.offset + self.size, bitorder="little")
+            known = bits[column.offset :].view(np.bool_)
+            self._known[column.offset, bitmap] = known, np.flatnonzero(~known)
+        return self._known[column.offset, bitmap]
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _portion(piece: _Piece, deleted: frozenset[str], repricings: pa.Table) -> Portion:
@@ -199,7 +222,9 @@ def _portion(piece: _Piece, deleted: frozenset[str], repricings: pa.Table) -> Po
             is_plain &= column.known
     for name, column in raw.items():
         bound = _BOUNDS.get(name, _BOUNDS["tokens"])
-        is_plain &= (column.values >= 0) & (column.values <= bound)  # a NaN is neither
+        least, greatest = column.values.min(initial=0), column.values.max(initial=0)
+        if not (least >= 0 and greatest <= bound):  # a NaN is neither, and makes both NaN
+            is_plain &= (column.values >= 0) & (column.values <= bound)
     if deleted:
         runs = pa.chunked_array([piece.read(["run_id"]).column("run_id").combine_chunks()])
         is_plain &= ~pc.is_in(runs, pa.array(sorted(deleted))).to_numpy()
@@ -301,14 +326,13 @@ def _rows(
     is_ok = outcome == 0
     hit = piece.numbers("cache_hit")
     is_timed = is_ok & ~hit.values.astype(np.bool_)
-    timed = None if is_timed.all() else is_timed
     numbers: dict[str, Numbers] = {name: raw[name] for name in ("input_tokens", "output_tokens")}
     for metric in METRICS:
-        measure = raw[UNITS[metric]].where(timed)
+        measure = raw[UNITS[metric]].where(is_timed)
         numbers[UNITS[metric]] = measure
-        numbers[f"{metric}_ticks"] = Numbers(_rounded(measure.values, 100), measure.known)
-    numbers["cost_nanos"] = Numbers(_rounded(raw["cost_usd"].values, 1e9), raw["cost_usd"].known)
-    numbers["confidence_micros"] = Numbers(_rounded(raw["confidence"].values, 1e6), raw["confidence"].known)
+        numbers[f"{metric}_ticks"] = _whole_units(measure, 100)
+    numbers["cost_nanos"] = _whole_units(raw["cost_usd"], 1e9)
+    numbers["confidence_micros"] = _whole_units(raw["confidence"], 1e6)
     numbers["cache_hit"] = hit
     asked = piece.texts("benchmark_id").codes >= 0
     numbers["correct"] = piece.numbers("correct").where(is_ok & asked)
@@ -320,18 +344,25 @@ def _rows(
         simulated.values.astype(np.bool_, copy=False),
         outcome,
         moments,
-        np.floor_divide(moments, HOUR_US),
         numbers,
     )
 
 
-def _rounded(values: npt.NDArray[Any], factor: float) -> Ints:
-    """Half away from zero, as SQL rounds (numpy rounds half to even). What is out of range does not count anyway."""
+def _whole_units(column: Numbers, factor: float) -> Numbers:
+    if column.known is not None and not column.known.any():
+        return column
+    return Numbers(rounded(column.values, factor), column.known)
+
+
+def rounded(values: npt.NDArray[Any], factor: float) -> Ints:
+    """Half away from zero, as SQL rounds (numpy rounds half to even). What is out of range does not count anyway.
+
+    The greatest double below a half is added: a half itself would lift 0.49999999999999994 to 1, and odd numbers above 2^52 to the next.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         scaled = values * factor
-        whole = np.floor(scaled)
-        whole += scaled - whole >= 0.5
-        return whole.astype(np.int64)
+        scaled += _BELOW_HALF
+        return scaled.astype(np.int64)
 
 
 def filtered(rows: Rows, at: Ints) -> Rows:
@@ -342,7 +373,6 @@ def filtered(rows: Rows, at: Ints) -> Rows:
         rows.is_simulated[at],
         rows.outcome[at],
         rows.created_at[at],
-        rows.hour[at],
         {
             name: Numbers(column.values[at], None if column.known is None else column.known[at])
             for name, column in rows.numbers.items()

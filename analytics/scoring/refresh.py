@@ -21,7 +21,7 @@ from analytics.scoring.entries import BIN_BITS, packed
 from analytics.scoring.keys import Keys, group
 from analytics.scoring.ledger import ABSORBED, Entry, plan
 from analytics.scoring.reading import Corrections, Rows, filtered, read_rows
-from analytics.scoring.rings import LATER, Ints, hour_of, is_of_the_oldest_ring, moves, rings_of
+from analytics.scoring.rings import HOUR_US, LATER, Ints, hour_of, is_of_the_oldest_ring, moves, rings_of
 from analytics.scoring.sealing import unsealed
 from analytics.scoring.state import SLOTS, Changes, State, StateDamaged, repricings_of
 
@@ -171,14 +171,16 @@ def _move(lake: Lake, entry: Entry, corrections: Corrections, before: int, now: 
 
 
 def ring_of_each(rows: Rows, hour: int) -> Ints:
-    """The ring of each row; the hours of a file are few."""
+    """The ring of each row; mostly all are in one."""
     if not len(rows):
         return rows.hour
-    first = int(rows.hour.min())
-    span = int(rows.hour.max()) - first
-    if span > len(rows) + 10_000:  # no file of one day: rows whose clock was wrong
+    first, last = (int(moment) // HOUR_US for moment in (rows.created_at.min(), rows.created_at.max()))
+    oldest, newest = rings_of(np.array([first, last]), hour)
+    if oldest == newest:
+        return np.broadcast_to(oldest, len(rows))
+    if last - first > len(rows) + 10_000:  # no file of one day: rows whose clock was wrong
         return rings_of(rows.hour, hour)
-    return rings_of(np.arange(first, first + span + 1), hour)[rows.hour - first]
+    return rings_of(np.arange(first, last + 1), hour)[rows.hour - first]
 
 
 def _hours(file: LakeFile) -> tuple[int, int]:
