@@ -18,7 +18,7 @@ from analytics.scoring.reading import METRICS, UNITS
 from analytics.scoring.rings import RINGS, WINDOWS
 from analytics.scoring.state import State, StateDamaged
 
-_AT_ONCE = 256  # keys: what is made of their histograms stays in the nearer caches
+_AT_ONCE = 192  # keys: what is made of their histograms stays in the nearer caches
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -147,7 +147,7 @@ def _figures(state: State, of: Ints, blocks: Ints, moments: Ints) -> Floats:
         # of several keys that count as one, an entry may be there more than once
         np.add.at(total, entry[more], counts[more])
         has_more = np.zeros(wanted, np.bool_)
-        has_more[number[entry[more]]] = True
+        has_more[of[rows[window::RINGS, sums.LENGTH] > 0]] = True
         here = np.flatnonzero(has_more[number] & (total > 0))
         its = histogram[here]
         starts = begins(its)
