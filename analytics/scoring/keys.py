@@ -225,9 +225,9 @@ def group(rows: Rows, rings: Ints, keys: Keys) -> Groups:
     whole = (codes << 3) | ring
     distinct = _distinct(whole)
     if len(distinct) < len(starts):
-        place = np.repeat(np.searchsorted(distinct, whole), np.diff(starts, append=len(rows)))
-        order = np.argsort(place, kind="stable")
-        starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+        of_row = np.repeat(whole, np.diff(starts, append=len(rows)))
+        order = np.argsort(of_row, kind="stable")
+        starts = np.flatnonzero(np.diff(of_row[order], prepend=-1))
         codes, ring = distinct >> 3, distinct & 7
     return Groups(starts, order, codes, ring)
 
