@@ -41,16 +41,14 @@ class Vocabulary:
         """The numbers of what two columns say in those rows."""
         size = len(one.values) + 1
         codes = (other.codes[at] + 1).astype(np.int64) * size + (one.codes[at] + 1)
-        starts = np.flatnonzero(np.diff(codes, prepend=-1))  # neighbours mostly say the same
-        distinct = _distinct(codes[starts])
-        # a code of 0 is nothing
+        distinct, which = _ranked(codes)
+        # the first of each column stands for nothing
         pairs = zip(
             map([None, *one.values].__getitem__, (distinct % size).tolist()),
             map([None, *other.values].__getitem__, (distinct // size).tolist()),
             strict=True,
         )
-        numbers = np.array(list(map(self.number, pairs)), np.int64)
-        return np.repeat(numbers[np.searchsorted(distinct, codes[starts])], np.diff(starts, append=len(at)))
+        return np.array(list(map(self.number, pairs)), np.int64)[which]
 
 
 @dataclass(slots=True, eq=False)
@@ -227,9 +225,9 @@ def group(rows: Rows, rings: Ints, keys: Keys) -> Groups:
     whole = (codes << 3) | ring
     distinct = _distinct(whole)
     if len(distinct) < len(starts):
-        place = np.repeat(np.searchsorted(distinct, whole), np.diff(starts, append=len(rows)))
-        order = np.argsort(place, kind="stable")
-        starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+        of_row = np.repeat(whole, np.diff(starts, append=len(rows)))
+        order = np.argsort(of_row, kind="stable")
+        starts = np.flatnonzero(np.diff(of_row[order], prepend=-1))
         codes, ring = distinct >> 3, distinct & 7
     return Groups(starts, order, codes, ring)
 
@@ -238,6 +236,17 @@ def _distinct(values: Ints) -> Ints:
     """Those numbers (0 and above) in order, each once; np.unique hashes them, which takes longer."""
     ordered = np.sort(values)
     return ordered[np.flatnonzero(np.diff(ordered, prepend=-1))]
+
+
+def _ranked(values: Ints) -> tuple[Ints, Ints]:
+    """Those numbers in order, each once, and where among them each stands."""
+    highest = int(values.max(initial=0))
+    if highest > 4 * len(values):
+        distinct = _distinct(values)
+        return distinct, np.searchsorted(distinct, values)
+    occurs = np.zeros(highest + 1, np.bool_)
+    occurs[values] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[values]
 
 
 def _taken(pairs: Sequence[Pair], side: int, at: Ints) -> pa.Array:

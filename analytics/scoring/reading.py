@@ -87,7 +87,10 @@ class Texts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Numbers:
-    """A column of numbers, and where there is one; `known` None: everywhere. Where there is none the value is 0."""
+    """A column of numbers, and where there is one; `known` None: everywhere. Where there is none the value is 0.
+
+    Columns may share arrays: nobody writes into them.
+    """
 
     values: npt.NDArray[Any]
     known: Bools | None
