@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from analytics.scoring.entries import begins, lengths
 from analytics.scoring.reading import Rows, Texts
 
 SOURCES = ("benchmark", "live")
@@ -225,9 +226,9 @@ def group(rows: Rows, rings: Ints, keys: Keys) -> Groups:
     whole = (codes << 3) | ring
     distinct = _distinct(whole)
     if len(distinct) < len(starts):
-        of_row = np.repeat(whole, np.diff(starts, append=len(rows)))
+        of_row = np.repeat(whole, lengths(starts, len(rows)))
         order = np.argsort(of_row, kind="stable")
-        starts = np.flatnonzero(np.diff(of_row[order], prepend=-1))
+        starts = begins(of_row[order])
         codes, ring = distinct >> 3, distinct & 7
     return Groups(starts, order, codes, ring)
 
@@ -235,7 +236,7 @@ def group(rows: Rows, rings: Ints, keys: Keys) -> Groups:
 def _distinct(values: Ints) -> Ints:
     """Those numbers (0 and above) in order, each once; np.unique hashes them, which takes longer."""
     ordered = np.sort(values)
-    return ordered[np.flatnonzero(np.diff(ordered, prepend=-1))]
+    return ordered[begins(ordered)]
 
 
 def _ranked(values: Ints) -> tuple[Ints, Ints]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from analytics.scoring.entries import lengths
 from analytics.scoring.reading import METRICS, OUTCOMES, Bools, Numbers, Rows
 
 COUNTS = (
@@ -28,7 +29,6 @@ AT, LENGTH, PRINT = LAST + 1, LAST + 2, LAST + 3
 LIST = slice(AT, PRINT + 1)
 CHECK = PRINT + 1
 WIDTH = CHECK + 1
-ADDITIVE = slice(0, LAST)
 
 _BITS = 40
 _MASK = (1 << _BITS) - 1
@@ -40,17 +40,17 @@ Ints = npt.NDArray[np.int64]
 def moments(rows: Rows, starts: Ints, order: Ints | None) -> Ints:
     """The moments, int64[len(starts), WIDTH], of the runs of rows that begin at `starts`; with `order`, of the rows taken in it."""
     made = np.zeros((WIDTH, len(starts)), np.int64).T  # written column by column
-    lengths = np.diff(starts, append=len(rows))
-    longest = int(lengths.max(initial=0))
-    run = np.repeat(np.arange(len(starts)), lengths)
+    sizes = lengths(starts, len(rows))
+    longest = int(sizes.max(initial=0))
+    run = np.repeat(np.arange(len(starts)), sizes)
     if order is not None:
         run[order] = run.copy()
     counted: dict[int, tuple[Bools, Ints]] = {}  # most columns are known in the same rows, and share their mask
 
     def count(name: str, mask: Bools | None) -> None:
         if mask is not None and id(mask) not in counted:
-            counted[id(mask)] = mask, _counts(mask, run, lengths)
-        made[:, COUNTS.index(name)] = lengths if mask is None else counted[id(mask)][1]
+            counted[id(mask)] = mask, _counts(mask, run, sizes)
+        made[:, COUNTS.index(name)] = sizes if mask is None else counted[id(mask)][1]
 
     def add(name: str, values: Ints) -> None:
         given = values if order is None else values[order]
@@ -84,11 +84,11 @@ def _both(one: Numbers, other: Numbers) -> Numbers:
     return Numbers(one.values + other.values, None).where(one.known).where(other.known)
 
 
-def _counts(mask: Bools, run: Ints, lengths: Ints) -> Ints:
+def _counts(mask: Bools, run: Ints, sizes: Ints) -> Ints:
     """How often `mask` is set in each run (`run` is of each row), counted by what is rarer, set or not."""
     is_rare = 2 * np.count_nonzero(mask) < len(mask)
-    found = np.bincount(run[np.flatnonzero(mask if is_rare else ~mask)], minlength=len(lengths))
-    return found if is_rare else lengths - found
+    found = np.bincount(run[np.flatnonzero(mask if is_rare else ~mask)], minlength=len(sizes))
+    return found if is_rare else sizes - found
 
 
 def _exact_sums(values: Ints, starts: Ints, longest: int) -> Iterator[npt.NDArray[Any]]:
