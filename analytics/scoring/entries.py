@@ -105,9 +105,8 @@ class Tally:
         self._draft = draft
         self._lot = np.empty(lot, np.int64)
         self._filled = 0
-        self._written: list[
-            Ints
-        ] = []  # of each lot in the file, where its stretches begin, and where the last one ends
+        # of each lot in the file, where its stretches begin, and where the last one ends
+        self._written: list[Ints] = []
 
     def add(self, places: Ints) -> None:
         """Count each of them once."""

@@ -2,7 +2,7 @@
 
 ::
 
-    state/STATE                      generation, hour of as_of, and the names and sha256 of the files below: replaced in one step
+    state/STATE                      generation, hour of as_of, names and sha256 of the files below, and a checksum: replaced in one step
     state/keys-<g>.npz               the keys
     state/ledger-<g>.json            the absorbed files, the corrections that were applied
     state/journal-<g>.npz            what generation g changes in the moments: new values, not differences
@@ -31,6 +31,7 @@ import pyarrow as pa
 
 from analytics.durable import make_directory, replace_file
 from analytics.lake import schema
+from analytics.routing.seal import seal, unseal
 from analytics.scoring import ledger as ledgers
 from analytics.scoring import moments as sums
 from analytics.scoring.entries import prints
@@ -97,7 +98,7 @@ class State:
     def open(cls, directory: Path, program: str) -> "State":
         """The state in force; raises `StateDamaged` if there is none, it was made by other rules, or it is not whole."""
         try:
-            document = json.loads((directory / "STATE").read_bytes())
+            document = unseal((directory / "STATE").read_bytes())
             if document["program"] != program:
                 raise StateDamaged("it was made by other rules")
             files = {name: _checked(directory / file, sha) for name, (file, sha) in document["files"].items()}
@@ -134,7 +135,7 @@ class State:
             files[name] = (file, hashlib.sha256(data).hexdigest())
         numbers = {name: getattr(self, name) for name in ("era", "base", "generation", "hour", "entries", "live")}
         document = {"program": self.program, "numbers": numbers, "files": files}
-        replace_file(self.directory / "STATE", json.dumps(document, sort_keys=True).encode())
+        replace_file(self.directory / "STATE", seal(document))
         if changes is not None:
             self._apply(changes)
         self._forget(file for file, _ in files.values())

@@ -127,6 +127,18 @@ def test_any_bit_of_an_entry_is_noticed(state: State) -> None:
         state.read_lists(rows)
 
 
+def test_any_byte_of_what_is_in_force_is_noticed(state: State) -> None:
+    state.commit(None)
+    path = state.directory / "STATE"
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 7]) + whole[at + 1 :])
+        with pytest.raises(StateDamaged):
+            State.open(state.directory, "")
+    path.write_bytes(whole)
+    assert State.open(state.directory, "").generation == 1
+
+
 def test_lists_of_the_same_entries_have_the_same_print() -> None:
     one = packed(np.array([3, 9]), np.array([1, 2]))
     both = prints(np.concatenate([one, one]), np.array([2, 0, 2]))
