@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.scoring import moments as sums
-from analytics.scoring.entries import BIN_BITS, Tally, begins, lengths, packed, summed, unpacked
+from analytics.scoring.entries import BIN_BITS, LOT, Tally, begins, lengths, packed, summed, unpacked
 from analytics.scoring.histograms import measured
 from analytics.scoring.keys import Groups, Keys, group
 from analytics.scoring.reading import METRICS, Rows
@@ -99,13 +99,12 @@ class Fresh:
         """Add up the roll-ups (`rollup_of` each of the raw keys) and write what is in memory."""
         state = self._state
         self._grow()
-        state.make_room()
         self.settled()
         for places, counts in self._tally.counted():
             self._add_lists(places, counts)
         blocks = self._moments.reshape(-1, SLOTS, sums.WIDTH)
         self._add_up(blocks, raw, rollup_of)
-        self._moments[:, sums.CHECK] = sums.checks(self._moments)
+        self._moments[:, sums.CHECK] = sums.checks(self._moments, np.arange(len(self._moments)))
         state.write_moments(np.arange(len(state.keys)), blocks[: len(state.keys)])
         self._moments = np.zeros((0, sums.WIDTH), np.int64)
 
@@ -141,12 +140,11 @@ def added_lists(state: State, blocks: Ints, of: Ints) -> tuple[Ints, Ints]:
 
 
 def add_blocks(blocks: Ints) -> Ints:
-    """The sum of moments blocks [keys, SLOTS, WIDTH] over the keys, with its checks; it speaks of no histograms."""
+    """The sum of moments blocks [keys, SLOTS, WIDTH] over the keys, without checks; it speaks of no histograms."""
     made: Ints = blocks.sum(axis=0)
     made[:, sums.LAST] = blocks[:, :, sums.LAST].max(axis=0, initial=0)
-    made[:, sums.LIST] = 0
+    made[:, sums.AT :] = 0
     sums.settle(made)
-    made[:, sums.CHECK] = sums.checks(made)
     return made
 
 
@@ -155,7 +153,9 @@ class Pending:
 
     def __init__(self) -> None:
         self._moments: list[tuple[Ints, Ints, int]] = []
-        self._places: list[tuple[Ints, int]] = []
+        self._places: dict[int, list[Ints]] = {1: [], -1: []}
+        self._waiting = 0
+        self._tally = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     @property
     def is_empty(self) -> bool:
@@ -165,7 +165,27 @@ class Pending:
         self._moments.append((at, table, sign))
 
     def add_places(self, places: Ints, sign: int) -> None:
-        self._places.append((places, sign))
+        self._places[sign].append(places)
+        self._waiting += len(places)
+        if self._waiting > LOT:
+            self._count()
+
+    def _count(self) -> None:
+        """Put counts in place of the places that wait."""
+        for sign, parts in self._places.items():
+            if parts:
+                whole = np.concatenate(parts)
+                parts.clear()
+                places, counts = summed(whole, np.ones_like(whole))
+                before, old = self._tally
+                self._tally = summed(np.concatenate([before, places]), np.concatenate([old, sign * counts]))
+        self._waiting = 0
+
+    def counted(self) -> tuple[Ints, Ints]:
+        """The places that are met more or less often than before, in order, and by how much."""
+        self._count()
+        places, counts = self._tally
+        return places[counts != 0], counts[counts != 0]
 
     def changes(self, state: State, rollup_of: Ints) -> tuple[Changes, Ints]:
         """The new values of all that is touched (`rollup_of` is by raw key), and the moments rows whose newest row may be gone."""
@@ -188,27 +208,36 @@ class Pending:
         made.moments[:, sums.LAST] = np.where(is_empty, 0, last)
         sums.settle(made.moments)
         self._change_lists(state, made, rollup_of)
-        made.moments[:, sums.CHECK] = sums.checks(made.moments)
+        made.moments[:, sums.CHECK] = sums.checks(made.moments, made.rows)
         return made, made.rows[(taken >= last) & ~is_empty]
 
     def _change_lists(self, state: State, changes: Changes, rollup_of: Ints) -> None:
         """Write the histograms anew that have other counts now."""
-        none = np.zeros(0, np.int64)
-        places = np.concatenate([none, *(places for places, _ in self._places)])
-        signs = np.concatenate([none, *(np.full_like(places, sign) for places, sign in self._places)])
+        places, counts = self.counted()
         slot, bins = np.divmod(places, 1 << BIN_BITS)
         of_rollup = (rollup_of[slot // SLOTS] * SLOTS + slot % SLOTS) << BIN_BITS | bins
-        places, counts = summed(np.concatenate([places, of_rollup]), np.concatenate([signs, signs]))
+        places, counts = summed(np.concatenate([places, of_rollup]), np.concatenate([counts, counts]))
         places, counts = places[counts != 0], counts[counts != 0]
-        slots = np.unique(places >> BIN_BITS)
-        at = np.searchsorted(changes.rows, slots)
-        rows = changes.moments[at]
-        bins, before = unpacked(state.read_lists(rows))
-        old = np.repeat(slots, rows[:, sums.LENGTH]) << BIN_BITS | bins
-        places, counts = summed(np.concatenate([old, places]), np.concatenate([before, counts]))
-        if np.any(counts < 0):
-            raise StateDamaged("more was taken out of a histogram than it held")
-        places, counts = places[counts > 0], counts[counts > 0]
-        sizes = np.diff(np.searchsorted(places, np.append(slots, slots[-1:] + 1) << BIN_BITS))
-        state.add_lists(rows, packed(places, counts), sizes)
-        changes.moments[at] = rows
+        of_place = places >> BIN_BITS
+        starts = begins(of_place)
+        at = np.searchsorted(changes.rows, of_place[starts])
+        part = np.cumsum(changes.moments[at, sums.LENGTH] + lengths(starts, len(places))) // _AT_ONCE
+        borders = [*begins(part).tolist(), len(at)]
+        ends = np.append(starts, len(places))
+        for first, last in pairwise(borders):
+            its = slice(ends[first], ends[last])
+            rows = changes.moments[at[first:last]]
+            _add_to_lists(state, rows, changes.rows[at[first:last]], places[its], counts[its])
+            changes.moments[at[first:last]] = rows
+
+
+def _add_to_lists(state: State, rows: Ints, slots: Ints, places: Ints, counts: Ints) -> None:
+    """Write the histograms of slots anew (`rows` are their moments), with these counts added to those of the places."""
+    bins, before = unpacked(state.read_lists(rows))
+    old = np.repeat(slots, rows[:, sums.LENGTH]) << BIN_BITS | bins
+    places, counts = summed(np.concatenate([old, places]), np.concatenate([before, counts]))
+    if np.any(counts < 0):
+        raise StateDamaged("more was taken out of a histogram than it held")
+    places, counts = places[counts > 0], counts[counts > 0]
+    sizes = np.diff(np.searchsorted(places, np.append(slots, slots[-1] + 1) << BIN_BITS))
+    state.add_lists(rows, packed(places, counts), sizes)

@@ -18,9 +18,11 @@ _BUCKET_BITS = 16
 _LOWEST = -(1 << (_BUCKET_BITS - 1))
 
 LOT = 6_000_000  # places that are collected before they are counted: 48 MB
-_STRETCH_BITS = 30  # places are counted together in stretches: 4,096 slots, some million entries
+_AT_ONCE = 4_000_000  # entries of a draft that are added up at once: 32 MB
+_STRETCH_BITS = 30  # a place within its stretch and its count are one number
 _STRETCH_MASK = (1 << _STRETCH_BITS) - 1
 _TALLY_BITS = 63 - _STRETCH_BITS
+_SLICE_BITS = 24  # a stretch is added up in slices, as many at once as there is room for: nine keys each
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
 
 Ints = npt.NDArray[np.int64]
@@ -33,7 +35,7 @@ def bins(metric: Ints | int, bucket: Ints) -> Ints:
 
 
 def metric_and_bucket(of_bins: Ints) -> tuple[Ints, Ints]:
-    """What `bins` was made of; bits above a bin's are left with the metric."""
+    """What `bins` was made of. Of `number << BIN_BITS | bin`, too: then it is number * 4 + metric, and the bucket."""
     return of_bins >> _BUCKET_BITS, (of_bins & ((1 << _BUCKET_BITS) - 1)) + _LOWEST
 
 
@@ -75,31 +77,29 @@ def lengths(starts: Ints, end: int) -> Ints:
 
 
 def summed(places: Ints, counts: Ints) -> tuple[Ints, Ints]:
-    """Places in order, each once, and what their counts add up to."""
+    """Places in order, each once, and what their counts (some may be negative) add up to."""
     if not len(places):
         return places, counts
     base = int(places.min())
     bits = 63 - (int(places.max()) - base).bit_length()
-    if counts.min() >= 0 and int(counts.max()).bit_length() <= bits:
-        whole = (places - base) << bits | counts
+    is_signed = counts.min() < 0
+    coded = np.abs(counts) << 1 | (counts < 0) if is_signed else counts
+    if int(coded.max()).bit_length() <= bits:
+        whole = (places - base) << bits | coded
         whole.sort()  # numbers alone are sorted in an eighth of the time that an order of them takes
-        found, total = _runs(whole, bits)
-        return found + base, total
+        numbers, coded = whole >> bits, whole & ((1 << bits) - 1)
+        starts = begins(numbers)
+        if is_signed:
+            coded = np.where(coded & 1, -(coded >> 1), coded >> 1)
+        return numbers[starts] + base, np.add.reduceat(coded, starts)
     order = np.argsort(places, kind="stable")
     ordered = places[order]
     starts = begins(ordered)
     return ordered[starts], np.add.reduceat(counts[order], starts)
 
 
-def _runs(whole: Ints, bits: int) -> tuple[Ints, Ints]:
-    """Of ascending numbers with a count in their last bits: the numbers without it, each once, and the sums of the counts."""
-    numbers = whole >> bits
-    starts = begins(numbers)
-    return numbers[starts], np.add.reduceat(whole & ((1 << bits) - 1), starts)
-
-
 class Tally:
-    """Counts places, of any number, in the memory of some millions: what was counted waits in a draft file, stretch by stretch."""
+    """Counts places, of any number, in the memory of some millions: what was counted waits in a draft file, lot behind lot."""
 
     def __init__(self, draft: Path, lot: int = LOT) -> None:
         self._draft = draft
@@ -122,33 +122,43 @@ class Tally:
         counted, borders = self._counted()
         with self._draft.open("ab" if self._written else "wb") as file:
             self._written.append(borders + file.tell() // 8)
-            counted.tofile(file)
+            file.write(counted.data.cast("B"))
 
     def _counted(self) -> tuple[Ints, Ints]:
-        """What waits in memory, place within its stretch and count in one number, and the borders of the stretches."""
+        """What waits in memory, place within its stretch and count in one number, and the borders of the slices."""
         lot = self._lot[: self._filled]
         self._filled = 0
         lot.sort()
         starts = begins(lot)
         places, counts = lot[starts], lengths(starts, len(lot))
-        stretches = int(places[-1] >> _STRETCH_BITS) + 1 if len(places) else 0
-        borders = np.searchsorted(places, np.arange(stretches + 1) << _STRETCH_BITS)
+        slices = int(places[-1] >> _SLICE_BITS) + 1 if len(places) else 0
+        borders = np.searchsorted(places, np.arange(slices + 1) << _SLICE_BITS)
         return ((places & _STRETCH_MASK) << _TALLY_BITS) | counts, borders
 
     def counted(self) -> Iterator[tuple[Ints, Ints]]:
-        """All places in order, each once, and their counts; some at a time. It ends the tally."""
-        rest, borders = self._counted()
-        for stretch in range(max(map(len, (borders, *self._written))) - 1):
-            parts = [rest[slice(*borders[stretch : stretch + 2])]] if stretch + 1 < len(borders) else []
-            whole = np.concatenate([*parts, *self._put_aside_of(stretch)])
+        """All places in order, each once, and their counts; some at a time. It ends the tally. Raises OSError if the draft lost something."""
+        rest, of_rest = self._counted()
+        slices = max(map(len, (of_rest, *self._written))) - 1
+        lots = [
+            np.append(borders, np.full(slices + 1 - len(borders), borders[-1])) for borders in (of_rest, *self._written)
+        ]
+        sizes: Ints = np.sum([np.diff(borders) for borders in lots], axis=0)
+        part = (np.cumsum(sizes) - sizes) // _AT_ONCE
+        stretch = np.arange(slices) >> (_STRETCH_BITS - _SLICE_BITS)
+        firsts = begins(part << 32 | stretch)
+        for first, size in zip(firsts.tolist(), lengths(firsts, slices).tolist(), strict=True):
+            spans = [(int(borders[first]), int(borders[first + size])) for borders in lots]
+            whole = np.concatenate([rest[slice(*spans[0])], *(self._read(*span) for span in spans[1:])])
             whole.sort()
-            places, counts = _runs(whole, _TALLY_BITS)
-            if len(places):
-                yield places + (stretch << _STRETCH_BITS), counts
+            places = whole >> _TALLY_BITS
+            starts = begins(places)
+            if len(starts):
+                counts = np.add.reduceat(whole & ((1 << _TALLY_BITS) - 1), starts)
+                yield places[starts] + (int(stretch[first]) << _STRETCH_BITS), counts
         self._draft.unlink(missing_ok=True)
 
-    def _put_aside_of(self, stretch: int) -> Iterator[Ints]:
-        for borders in self._written:
-            if stretch + 1 < len(borders):
-                begin, end = borders[stretch : stretch + 2].tolist()
-                yield np.fromfile(self._draft, np.int64, end - begin, offset=begin * 8)
+    def _read(self, begin: int, end: int) -> Ints:
+        found = np.fromfile(self._draft, np.int64, end - begin, offset=begin * 8)
+        if len(found) < end - begin:
+            raise OSError(f"{self._draft} is shorter than what was written into it")
+        return found

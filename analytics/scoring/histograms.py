@@ -1,17 +1,20 @@
 """Log-bucketed histograms of what has quantiles: the bucket of each measure, and what a histogram says.
 
-A bucket b holds the values up to g^b hundredths, g = 1.01 / 0.99, as `sql/scoring/hourly_buckets.sql` says. Nothing is clipped.
+A bucket b holds the values up to g^b hundredths, g = 1.01 / 0.99, as `sql/scoring/hourly_buckets.sql` says. Nothing that can be
+measured is clipped.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from analytics.scoring.entries import bins, lengths
+from analytics.scoring.entries import BIN_BITS, bins, lengths
 from analytics.scoring.reading import METRICS, UNITS, Rows
 
 ZERO, LOWEST = -32768, -32767  # the bucket of a measure of 0, and of the smallest above it
 
 _GROWTH = 1.01 / 0.99
+assert len(METRICS) << 16 == 1 << BIN_BITS, "a bin has room for these metrics"
+
 Z = 1.959963984540054
 PERCENTS = (50, 95, 99)
 _PERCENTS = np.array(PERCENTS)[:, None]

@@ -77,7 +77,7 @@ class Keys:
         """The key of each code; codes that are new get the next ones."""
         if self._ordered is None:
             order = np.argsort(self.codes)
-            self._ordered = order, np.append(self.codes[order], -1)  # what is greater than all is not the last
+            self._ordered = order, np.append(self.codes[order], -1)  # a code greater than all is compared with -1
         order, ordered = self._ordered
         at = np.searchsorted(ordered[:-1], codes)
         is_new = ordered[at] != codes

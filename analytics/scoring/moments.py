@@ -32,6 +32,7 @@ WIDTH = CHECK + 1
 
 _BITS = 40
 _MASK = (1 << _BITS) - 1
+_SALT = np.int64(0x1E3779B97F4A7C15)  # odd: no slot has a check of 0
 _WEIGHTS = np.random.default_rng(16).integers(1, 1 << 62, CHECK) | 1  # odd: a changed bit always changes the check
 
 Ints = npt.NDArray[np.int64]
@@ -115,9 +116,10 @@ def settle(table: Ints) -> None:
     low &= _MASK
 
 
-def checks(table: Ints) -> Ints:
-    """The check of each group; 0 for a group of zeros."""
-    return table[..., :CHECK] @ _WEIGHTS
+def checks(table: Ints, slots: Ints) -> Ints:
+    """The check of each group, which lies in that slot: a group that was lost, or that belongs elsewhere, has another."""
+    found: Ints = table[..., :CHECK] @ _WEIGHTS + (slots + 1) * _SALT
+    return found
 
 
 def decimals(table: Ints, name: str) -> pa.Array:

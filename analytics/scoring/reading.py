@@ -358,12 +358,12 @@ def _whole_units(column: Numbers, factor: float) -> Numbers:
 
 
 def rounded(values: npt.NDArray[Any], factor: float) -> Ints:
-    """Half away from zero, as SQL rounds (numpy rounds half to even). What is out of range does not count anyway.
+    """Half upwards, as SQL rounds what is not below 0 (numpy rounds half to even). What is out of range does not count anyway.
 
     The greatest double below a half is added: a half itself would lift 0.49999999999999994 to 1, and odd numbers above 2^52 to the next.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        scaled = values * factor
+        scaled = values * float(factor)
         scaled += _BELOW_HALF
         return scaled.astype(np.int64)
 

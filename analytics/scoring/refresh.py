@@ -205,6 +205,7 @@ def _commit(lake: Lake, work: Work, sink: Pending, resolve: Resolve, *, has_chan
     of_raw = keys.rollups(keys.kind[raw], keys.model()[raw])
     rollup_of = np.full(len(keys), -1)
     rollup_of[raw] = of_raw
+    state.make_room()
     changes, stale = sink.changes(state, rollup_of)
     if len(stale):
         _find_newest(lake, state, changes, stale, rollup_of)
@@ -260,7 +261,7 @@ def _add_up_again(state: State, touched: list[Ints]) -> None:
     changes.moments = np.concatenate(made)
     changes.moments[:, sums.LIST] = state.read_moments(rollups).reshape(-1, sums.WIDTH)[:, sums.LIST]
     state.add_lists(changes.moments, np.concatenate(entries), np.concatenate(lengths))
-    changes.moments[:, sums.CHECK] = sums.checks(changes.moments)
+    changes.moments[:, sums.CHECK] = sums.checks(changes.moments, changes.rows)
     state.commit(changes)
 
 
@@ -283,7 +284,7 @@ def _find_newest(lake: Lake, state: State, changes: Changes, stale: Ints, rollup
             continue  # what cannot be read is not known to be newer
     where = np.searchsorted(changes.rows, stale)
     changes.moments[where, sums.LAST] = newest
-    changes.moments[:, sums.CHECK] = sums.checks(changes.moments)
+    changes.moments[:, sums.CHECK] = sums.checks(changes.moments, changes.rows)
 
 
 def _newest_of(rows: Rows, state: State, rollup_of: Ints) -> list[tuple[Ints, Ints]]:

@@ -14,7 +14,8 @@ changed after STATE names the journal, and whoever opens the state writes the jo
 that changes is written anew behind the last one, before STATE says how far the file goes. So a killed refresh has either happened or
 not. What the journal of the last generation wrote is synced before the next one is committed. When most of the histograms' file is
 lists that no moments speak of any more, both files are written anew, under another base.
-A damaged byte is noticed: a moments row has a check, and holds one of its list of entries, which also must add up to its counts.
+Damage is noticed: a moments row has a check, which is another in every slot, and holds one of its list of entries, which also must add up
+to its counts.
 """
 
 import hashlib
@@ -107,16 +108,17 @@ class State:
             state.ledger = ledgers.from_bytes(book["files"].encode())
             state.deleted, state.repricings = frozenset(book["deleted"]), bytes.fromhex(book["repricings"])
             state.tables, state.mapping = book["tables"], book["mapping"]
+            state._check_sizes()
             if "journal" in files:
                 state._apply(Changes.from_bytes(files["journal"]))
-            state._check_sizes()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StateDamaged(f"{type(error).__name__}: {error}") from error
         return state
 
     def commit(self, changes: Changes | None) -> None:
-        """Make what is in memory, and the changes, the generation in force; None: the files of this era are new and whole already."""
+        """Make what is in memory, and the changes, the generation in force; None: the large files are new and whole already."""
         self.generation += 1
+        self.make_room()
         self.sync()
         book = {
             "files": ledgers.to_bytes(self.ledger).decode(),
@@ -142,19 +144,19 @@ class State:
 
     def read_moments(self, keys: Ints) -> Ints:
         """int64[len(keys), SLOTS, WIDTH]; raises `StateDamaged` where a row's check fails."""
-        made = np.zeros((len(keys), SLOTS, sums.WIDTH), np.int64)
+        made = np.empty((len(keys), SLOTS, sums.WIDTH), np.int64)
         _read(self.moments_path, keys, made.reshape(len(keys), SLOTS * sums.WIDTH).view(np.uint8))
-        if np.any(sums.checks(made) != made[..., sums.CHECK]):
+        if np.any(sums.checks(made, slots_of(keys)) != made[..., sums.CHECK]):
             raise StateDamaged(f"{self.moments_path} holds a row that does not match its check")
         return made
 
     def read_lists(self, rows: Ints) -> Ints:
         """The entries of the histograms that moments rows [n, WIDTH] speak of, one list behind the other; raises `StateDamaged`."""
         at, lengths = rows[:, sums.AT], rows[:, sums.LENGTH]
-        made = np.zeros(int(lengths.sum()), np.int64)
+        made = np.empty(int(lengths.sum()), np.int64)
         with self.lists_path.open("rb", buffering=0) as file:
             for first, last, begin in _runs(at, lengths):
-                os.preadv(file.fileno(), [made[first:last].data.cast("B")], begin * 8)
+                _read_whole(file.fileno(), made[first:last].data.cast("B"), begin * 8)
         if np.any(prints(made, lengths) != rows[:, sums.PRINT]):
             raise StateDamaged(f"{self.lists_path} holds a histogram that does not match its check")
         return made
@@ -191,7 +193,18 @@ class State:
         if self.entries <= 2 * self.live + _LOOSE:
             return
         made = replace(self, base=self.generation + 1, entries=0, live=0)
-        made.make_room()
+        try:
+            self._copy(made)
+        except OSError:  # no room for a while: what is in force serves as it is, and the next refresh tries again
+            made.discard()
+            return
+        self.base, self.entries, self.live = made.base, made.entries, made.live
+        self.commit(None)
+
+    def _copy(self, made: "State") -> None:
+        """Write the large files of another base."""
+        for path in (made.moments_path, made.lists_path):
+            path.touch()
         for first in range(0, len(self.keys), _AT_ONCE):
             keys = np.arange(first, min(first + _AT_ONCE, len(self.keys)))
             blocks = self.read_moments(keys)
@@ -199,10 +212,13 @@ class State:
             entries, lengths = self.read_lists(rows), rows[:, sums.LENGTH].copy()
             rows[:, sums.LENGTH] = 0
             made.add_lists(rows, entries, lengths)
-            rows[:, sums.CHECK] = sums.checks(rows)
+            blocks[..., sums.CHECK] = sums.checks(blocks, slots_of(keys))
             made.write_moments(keys, blocks)
-        self.base, self.entries, self.live = made.base, made.entries, made.live
-        self.commit(None)
+
+    def discard(self) -> None:
+        """Remove the large files: they were never in force."""
+        for path in self._sizes():
+            path.unlink(missing_ok=True)
 
     def write_moments(self, keys: Ints, blocks: Ints) -> None:
         """Let the moments of keys, int64[len(keys), SLOTS, WIDTH], be these."""
@@ -210,16 +226,19 @@ class State:
 
     def _apply(self, changes: Changes) -> None:
         """Write new values where they belong. Doing it again changes nothing."""
-        self.make_room()
         _write(self.moments_path, changes.rows, np.ascontiguousarray(changes.moments).view(np.uint8))
 
     def make_room(self) -> None:
-        """Let the large files be there, with a place for the moments of every key; what was never written takes no space on disk."""
+        """Let the large files be there, with moments of every key: those of a new one are zeros, and their checks."""
         make_directory(self.directory)
-        for path, size in self._sizes().items():
-            with path.open("ab") as file:
-                if file.tell() < size:
-                    file.truncate(size)
+        self.lists_path.touch()
+        with self.moments_path.open("ab") as file:
+            for first in range(file.tell() // _BLOCK, max(1, len(self.keys)), _AT_ONCE):
+                keys = np.arange(first, min(first + _AT_ONCE, max(1, len(self.keys))))
+                empty = np.zeros((len(keys), SLOTS, sums.WIDTH), np.int64)
+                empty[..., sums.CHECK] = sums.checks(empty, slots_of(keys))
+                file.truncate(first * _BLOCK)  # what a kill left of a key is none
+                file.write(empty.data.cast("B"))
 
     def _sizes(self) -> Mapping[Path, int]:
         return {self.moments_path: max(1, len(self.keys)) * _BLOCK, self.lists_path: self.entries * 8}
@@ -230,7 +249,7 @@ class State:
                 raise StateDamaged(f"{path} is too short")
 
     def _forget(self, kept: Iterable[str]) -> None:
-        """Remove what generations before this one were made of."""
+        """Remove what generations before this one were made of, and what was left half-made."""
         current = {"STATE", *kept, *(path.name for path in self._sizes())}
         current |= {file for days in self.tables.values() for file in days.values()}
         for path in self.directory.iterdir():
@@ -252,11 +271,16 @@ def _checked(path: Path, sha256: str) -> bytes:
     return data
 
 
+def slots_of(keys: Ints) -> Ints:
+    """The slots of keys: [len(keys), SLOTS]."""
+    return keys[:, None] * SLOTS + np.arange(SLOTS)
+
+
 def _read(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
-    """Fill each of `rows` with that row of the file: those that lie one behind the other in one read. Beyond its end it is as it was."""
+    """Fill each of `rows` with that row of the file; raises `StateDamaged` where the file ends before."""
     with path.open("rb", buffering=0) as file:
         for first, last, begin in _runs(at, np.ones_like(at)):
-            os.preadv(file.fileno(), [rows[first:last].data.cast("B")], begin * rows.shape[1])
+            _read_whole(file.fileno(), rows[first:last].data.cast("B"), begin * rows.shape[1])
 
 
 def _write(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
@@ -264,6 +288,15 @@ def _write(path: Path, at: Ints, rows: npt.NDArray[np.uint8]) -> None:
     with path.open("r+b", buffering=0) as file:
         for first, last, begin in _runs(at, np.ones_like(at)):
             _write_whole(file.fileno(), rows[first:last].data.cast("B"), begin * rows.shape[1])
+
+
+def _read_whole(descriptor: int, data: memoryview, offset: int) -> None:
+    """Fill all of it: one call of the system reads 2 GiB at most."""
+    while data:
+        read = os.preadv(descriptor, [data], offset)
+        if not read:
+            raise StateDamaged("a file ends before what it holds")
+        data, offset = data[read:], offset + read
 
 
 def _write_whole(descriptor: int, data: memoryview, offset: int) -> None:
@@ -274,7 +307,7 @@ def _write_whole(descriptor: int, data: memoryview, offset: int) -> None:
 
 
 def _runs(at: Ints, lengths: Ints) -> Iterator[tuple[int, int, int]]:
-    """What lies one behind the other, in a file as here: from one place to before another here, and where it begins there."""
+    """What lies together both in the file and here: where it begins and ends here, and where it begins in the file."""
     is_there = lengths > 0
     begins, sizes = at[is_there], lengths[is_there]
     first = np.flatnonzero(begins != np.append(-1, begins[:-1] + sizes[:-1])) if len(begins) else begins

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from analytics.scoring import moments as sums
+from analytics.scoring.absorb import Pending
 from analytics.scoring.entries import BIN_BITS, Tally, bins, metric_and_bucket, packed, prints, summed, unpacked
 from analytics.scoring.keys import Keys
-from analytics.scoring.state import SLOTS, State, StateDamaged
+from analytics.scoring.state import SLOTS, State, StateDamaged, slots_of
 
 KEYS = 40
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,54 @@ def test_places_of_any_number_are_counted(tmp_path: Path, number: int) -> None:
     assert not (tmp_path / "draft").exists()
 
 
+def test_a_tally_of_few_slots_is_added_up_in_parts(tmp_path: Path) -> None:
+    """Slots that lie in one stretch, of which so much was put aside that it is not read at once."""
+    dice = np.random.default_rng(8)
+    tally, wanted = Tally(tmp_path / "draft", 1_000_000), np.zeros(300 << 18, np.int32)
+    for _ in range(6):
+        places = dice.choice(300, 1_000_000) << BIN_BITS | dice.integers(0, 1 << BIN_BITS, 1_000_000)
+        tally.add(places)
+        np.add.at(wanted, places, np.int32(1))
+    found = list(tally.counted())
+    assert len(found) > 1
+    places, counts = (np.concatenate(part) for part in zip(*found, strict=True))
+    assert np.array_equal(places, np.flatnonzero(wanted))
+    assert np.array_equal(counts, wanted[places])
+
+
+def test_a_draft_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    """Also where only the last bytes of a lot do not."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    tally = Tally(tmp_path / "draft", 10_000)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (79_700, most))
+        with pytest.raises(OSError, match="File too large"):
+            tally.add(np.arange(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+def test_a_draft_that_lost_something_is_an_error(tmp_path: Path) -> None:
+    tally = Tally(tmp_path / "draft", 1_000)
+    tally.add(np.arange(1_500))
+    (tmp_path / "draft").write_bytes((tmp_path / "draft").read_bytes()[:-8])
+    with pytest.raises(OSError, match="shorter than what was written"):
+        list(tally.counted())
+
+
+def test_places_that_were_added_and_taken_away_in_any_number_are_counted() -> None:
+    """More than wait at once, so that they are counted on the way."""
+    pending, dice = Pending(), np.random.default_rng(9)
+    wanted = np.zeros(50_000, np.int64)
+    for sign in (1, -1, 1, 1, -1) * 2:
+        places = dice.integers(0, 50_000, 1_500_000)
+        pending.add_places(places, sign)
+        np.add.at(wanted, places, sign)
+    places, counts = pending.counted()
+    assert np.array_equal(places, np.flatnonzero(wanted))
+    assert np.array_equal(counts, wanted[places])
+
+
 @pytest.mark.parametrize("counts", [[1, 2, 3, 4], [1, -2, 3, -4], [1 << 40, 1, 1, 1 << 39]])
 @pytest.mark.parametrize("places", [[5, 3, 5, 4], [1 << 60, 0, 1 << 60, 7]])
 def test_counts_of_the_same_place_are_added_up(places: list[int], counts: list[int]) -> None:
@@ -123,7 +172,7 @@ def test_any_bit_of_an_entry_is_noticed(state: State) -> None:
         with pytest.raises(StateDamaged, match="does not match its check"):
             state.read_lists(rows)
     state.lists_path.write_bytes(whole[:-8])
-    with pytest.raises(StateDamaged, match="does not match its check"):
+    with pytest.raises(StateDamaged, match="ends before"):
         state.read_lists(rows)
 
 
@@ -154,7 +203,7 @@ def loose(state: State) -> tuple[np.ndarray, np.ndarray]:
     for seed in range(3):
         found, lengths = some_lists(seed, len(rows), 9_000)
         state.add_lists(rows, found, lengths)
-    rows[:, sums.CHECK] = sums.checks(rows)
+    blocks[..., sums.CHECK] = sums.checks(blocks, slots_of(np.arange(KEYS)))
     state.write_moments(np.arange(KEYS), blocks)
     state.commit(None)
     return blocks, found

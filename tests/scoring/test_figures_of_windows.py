@@ -33,7 +33,7 @@ def state_of(directory: Path, counts: Counts) -> State:
     rows, ordered = moments.reshape(-1, sums.WIDTH), np.array(sorted(places))
     sizes = np.bincount(ordered >> BIN_BITS, minlength=len(rows))
     state.add_lists(rows, packed(ordered, np.array([places[place] for place in ordered.tolist()])), sizes)
-    rows[:, sums.CHECK] = sums.checks(rows)
+    rows[:, sums.CHECK] = sums.checks(rows, np.arange(len(rows)))
     state.write_moments(np.arange(MODELS), moments)
     state.commit(None)
     return state

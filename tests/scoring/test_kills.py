@@ -3,14 +3,17 @@
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from scoring.test_rings import House
 
+from analytics.scoring import moments as sums
 from analytics.scoring.publish import current
 
 ROOT = Path(__file__).parents[2]
+_ROW = sums.WIDTH * 8
 
 KILLED = textwrap.dedent("""
     import os, signal, sys
@@ -64,6 +67,45 @@ def test_a_damaged_byte_is_noticed_and_the_sums_are_made_again(tmp_path: Path, p
     assert report.is_rebuilt
     assert report.snapshots == first
     assert current(house.folder / "scoring") == first["real"]
+    house.store.close()
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 3]
+
+
+def emptied(data: bytes) -> bytes:
+    return bytes(len(data))
+
+
+def moved(data: bytes) -> bytes:
+    """Every row lies where the one before it belongs."""
+    return data[_ROW:] + data[:_ROW]
+
+
+@pytest.mark.parametrize("damage", [None, cut, emptied, moved])
+@pytest.mark.parametrize("has_metrics", [True, False])
+def test_sums_that_are_lost_are_made_again(
+    tmp_path: Path, damage: Callable[[bytes], bytes] | None, has_metrics: bool
+) -> None:
+    """Also where STATE names a journal, and where the metrics of windows are kept and only totals are read."""
+    house = House(tmp_path)
+    house.land(40)
+    house.refresh()
+    house.land(10)
+    first = house.refresh()
+    (path,) = (house.folder / "scoring" / "state").glob("moments-*")
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage(path.read_bytes()))
+    if not has_metrics:
+        for mark in (house.folder / "scoring" / "state").glob("cache-metrics-*.json"):
+            mark.unlink()
+    report = house.refresh()
+    assert report.is_rebuilt
+    assert report.snapshots == first.snapshots
+    house.check()
     house.store.close()
 
 

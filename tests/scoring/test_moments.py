@@ -25,6 +25,11 @@ def test_a_half_is_rounded_up_and_what_is_just_below_it_down(value: float) -> No
     assert rounded(np.array([value]), 1).tolist() == [int(Decimal(value).quantize(Decimal(1), ROUND_HALF_UP))]
 
 
+def test_whole_numbers_are_rounded_as_other_numbers_are() -> None:
+    """A file of somebody else's may hold milliseconds as integers."""
+    assert rounded(np.array([0, 3, 100_000_000]), 100).tolist() == [0, 300, 10_000_000_000]
+
+
 @given(
     st.floats(0, 2.0**52, exclude_max=True)
     | st.builds(
