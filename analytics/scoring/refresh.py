@@ -23,7 +23,7 @@ from analytics.scoring.ledger import ABSORBED, Entry, plan
 from analytics.scoring.reading import Corrections, Rows, filtered, read_rows
 from analytics.scoring.rings import HOUR_US, LATER, Ints, hour_of, is_of_the_oldest_ring, moves, rings_of
 from analytics.scoring.sealing import unsealed
-from analytics.scoring.state import SLOTS, Changes, State, StateDamaged, repricings_of
+from analytics.scoring.state import SLOTS, Changes, State, StateDamaged, repricings_of, sweep
 
 Resolve = Callable[[Keys], None]  # lets the keys know which models and domains are meant
 
@@ -81,6 +81,7 @@ def rebuild(
     make_directory(directory)
     numbers = [int(number) for path in directory.iterdir() for number in re.findall(r"-(\d+)\.", path.name)]
     era = max(numbers, default=0) + 1
+    sweep(directory)
     state = State(directory, program, era=era, base=era, generation=era, hour=hour, mapping=era)
     work = Work(state)
     state.make_room()

@@ -42,6 +42,7 @@ from analytics.scoring.rings import RINGS
 
 SLOTS = RINGS + 1  # a key's rings, and what is later than as_of
 _BLOCK = SLOTS * sums.WIDTH * 8
+_LARGE = ("moments-", "histogram", "tally-")
 _LOOSE = 1_000_000  # entries that may be left behind before the files are written anew: 8 MB
 _AT_ONCE = 1_024  # keys that are copied at once
 
@@ -255,6 +256,17 @@ class State:
         for path in self.directory.iterdir():
             if path.name not in current and not path.name.startswith("cache-"):
                 path.unlink()
+
+
+def sweep(directory: Path) -> None:
+    """Remove the large files that no state in force speaks of: a building that failed left them."""
+    try:
+        base = unseal((directory / "STATE").read_bytes())["numbers"]["base"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    for path in directory.iterdir():
+        if path.name.startswith(_LARGE) and path.stem.rpartition("-")[2] != str(base):
+            path.unlink()
 
 
 def repricings_of(state: State) -> pa.Table:

@@ -51,6 +51,21 @@ def test_a_killed_refresh_is_done_again_or_was_done(tmp_path: Path, name: str, e
     house.store.close()
 
 
+def test_buildings_that_were_killed_leave_no_room_taken(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.land(40)
+    house.lake.extract(house.store)
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(tmp_path), "/STATE", "os.rename"], check=False, cwd=ROOT
+        )
+        assert done.returncode == -9
+        assert len(list((house.folder / "scoring" / "state").glob("moments-*"))) == 1
+    house.refresh()
+    house.check()
+    house.store.close()
+
+
 @pytest.mark.parametrize("pattern", ["moments-*", "histograms-*", "keys-*", "ledger-*"])
 def test_a_damaged_byte_is_noticed_and_the_sums_are_made_again(tmp_path: Path, pattern: str) -> None:
     house = House(tmp_path)
